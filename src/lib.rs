@@ -1,0 +1,22 @@
+//! Stratalog.
+// floor 0: words
+mod error;
+mod ids;
+pub mod limits;
+mod offset;
+mod stats;
+mod timestamp;
+mod topic;
+// floor 1
+mod compress;
+pub mod storage;
+// floor 2
+mod batch;
+
+pub use batch::{ControlKind, ControlMarker, Header, Headers, Record, RecordBatch, RecordBatchBuilder, RecordRef, Records, StoredRecord, TimestampType, UnverifiedBatch};
+pub use compress::{Codec, Compression, Level};
+pub use error::{Error, ErrorKind, Gap, GapCause, Result};
+pub use ids::{LeaderEpoch, ProducerEpoch, ProducerId, Sequence};
+pub use offset::{FilePosition, Offset};
+pub use timestamp::{Clock, ManualClock, SystemClock, Timestamp};
+pub use topic::{TopicId, TopicName, TopicPartition};

@@ -1,0 +1,2 @@
+/// The disk of this machine.
+#[derive(Debug)] pub struct Disk;

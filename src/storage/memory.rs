@@ -1,0 +1,2 @@
+/// A disk in memory.
+#[derive(Debug)] pub struct Memory;
