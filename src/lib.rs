@@ -20,3 +20,8 @@ pub use ids::{LeaderEpoch, ProducerEpoch, ProducerId, Sequence};
 pub use offset::{FilePosition, Offset};
 pub use timestamp::{Clock, ManualClock, SystemClock, Timestamp};
 pub use topic::{TopicId, TopicName, TopicPartition};
+// floor 3
+mod segment;
+// floor 4
+mod epochs;
+mod producers;

@@ -1,0 +1,1 @@
+//! Open and decided transactions, and the last stable offset.

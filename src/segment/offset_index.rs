@@ -1,0 +1,1 @@
+//! `.index`: last offset of a batch to its position, sparse.

@@ -1,0 +1,1 @@
+//! `.timeindex`: the largest timestamp up to an offset.
