@@ -1,0 +1,14 @@
+//! Everything that is tested from outside the crate, as one binary; a module is a noun.
+//!
+//! Tests, examples and benches are users of the crate and no part of it: they may open files, ask the
+//! clock and give up with a panic. So each of them starts with the `allow` below, and nothing under `src` does.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test is a user of the crate: it touches files directly and fails by panicking"
+)]
+
+mod architecture;
+mod source_text;
