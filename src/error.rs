@@ -113,7 +113,11 @@ impl Gap {
 
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "offsets {} to {} (exclusive) {}", self.from, self.to, self.cause)
+        write!(
+            f,
+            "offsets {} to {} (exclusive) {}",
+            self.from, self.to, self.cause
+        )
     }
 }
 
@@ -182,7 +186,10 @@ impl Error {
     }
 
     fn source_dyn(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static))
+        self.0
+            .source
+            .as_deref()
+            .map(|source| source as &(dyn std::error::Error + 'static))
     }
 
     /// A new error; `message` says what happened, in the present or past tense, without a final stop.
@@ -203,7 +210,9 @@ impl Error {
     /// An error of the system; the kind follows from its number.
     pub(crate) fn io(action: &str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         let (kind, remedy) = classify(&source);
-        let mut error = Self::new(kind, format!("cannot {action}")).path_is(path).caused_by(source);
+        let mut error = Self::new(kind, format!("cannot {action}"))
+            .path_is(path)
+            .caused_by(source);
         error.0.remedy = remedy;
         error
     }
@@ -223,7 +232,10 @@ impl Error {
     pub(crate) fn out_of_range(offset: Offset, available: Range<Offset>) -> Self {
         let mut error = Self::new(
             ErrorKind::OffsetOutOfRange,
-            format!("offset {offset} is not in the log, which has {}..{}", available.start, available.end),
+            format!(
+                "offset {offset} is not in the log, which has {}..{}",
+                available.start, available.end
+            ),
         );
         error.0.available = Some(available);
         error
@@ -267,12 +279,14 @@ impl Error {
 fn classify(error: &std::io::Error) -> (ErrorKind, Option<&'static str>) {
     use std::io::ErrorKind as Io;
     match error.kind() {
-        Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => {
-            (ErrorKind::Full, Some("free space on the disk or trim the log; writing resumes by itself"))
-        }
-        Io::ReadOnlyFilesystem | Io::PermissionDenied => {
-            (ErrorKind::ReadOnly, Some("make the directory writable, or read it with Log::view"))
-        }
+        Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => (
+            ErrorKind::Full,
+            Some("free space on the disk or trim the log; writing resumes by itself"),
+        ),
+        Io::ReadOnlyFilesystem | Io::PermissionDenied => (
+            ErrorKind::ReadOnly,
+            Some("make the directory writable, or read it with Log::view"),
+        ),
         Io::NotFound => (ErrorKind::NotFound, None),
         Io::AlreadyExists => (ErrorKind::AlreadyExists, None),
         Io::Unsupported => (ErrorKind::Unsupported, None),
@@ -298,7 +312,11 @@ impl fmt::Display for Error {
             separator = " ";
         }
         if let Some(gap) = &inner.gap {
-            write!(f, "{separator}from={} to={} cause={}", gap.from, gap.to, gap.cause)?;
+            write!(
+                f,
+                "{separator}from={} to={} cause={}",
+                gap.from, gap.to, gap.cause
+            )?;
         }
         if let Some(source) = &inner.source {
             write!(f, ": {source}")?;

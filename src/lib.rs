@@ -13,7 +13,10 @@ pub mod storage;
 // floor 2
 mod batch;
 
-pub use batch::{ControlKind, ControlMarker, Header, Headers, Record, RecordBatch, RecordBatchBuilder, RecordRef, Records, StoredRecord, TimestampType, UnverifiedBatch};
+pub use batch::{
+    ControlKind, ControlMarker, Header, Headers, Record, RecordBatch, RecordBatchBuilder,
+    RecordRef, Records, StoredRecord, TimestampType, UnverifiedBatch,
+};
 pub use compress::{Codec, Compression, Level};
 pub use error::{Error, ErrorKind, Gap, GapCause, Result};
 pub use ids::{LeaderEpoch, ProducerEpoch, ProducerId, Sequence};
@@ -25,3 +28,9 @@ mod segment;
 // floor 4
 mod epochs;
 mod producers;
+// floor 5
+mod partition;
+pub use partition::{
+    Durable, FsyncPolicy, HighWatermark, Partition, ReadUpTo, Retention, Ticket, TopicOptions,
+    Watermarks, WritePath,
+};

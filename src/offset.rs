@@ -29,7 +29,10 @@ impl Offset {
             Ok(value) => Ok(Self(value)),
             Err(_) => Err(Error::new(
                 ErrorKind::InvalidInput,
-                format!("offset {value} is above {}, the largest that the format holds", i64::MAX),
+                format!(
+                    "offset {value} is above {}, the largest that the format holds",
+                    i64::MAX
+                ),
             )),
         }
     }

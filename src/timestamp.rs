@@ -32,13 +32,20 @@ impl Timestamp {
 
     /// From the format, where -1 says "none".
     pub(crate) const fn from_format(millis: i64) -> Option<Self> {
-        if millis == -1 { None } else { Some(Self(millis)) }
+        if millis == -1 {
+            None
+        } else {
+            Some(Self(millis))
+        }
     }
 
     /// This time plus `by`, or the largest there is.
     #[must_use]
     pub fn saturating_add(self, by: Duration) -> Self {
-        Self(self.0.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
+        Self(
+            self.0
+                .saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)),
+        )
     }
 
     /// How long after `earlier` this is; zero when it is not after.
@@ -98,7 +105,9 @@ impl SystemClock {
     /// Makes the clock; `monotonic` counts from here.
     #[must_use]
     pub fn new() -> Self {
-        Self { started: Instant::now() }
+        Self {
+            started: Instant::now(),
+        }
     }
 }
 
@@ -139,14 +148,18 @@ impl ManualClock {
     /// A clock whose wall half shows `at`.
     #[must_use]
     pub fn at(at: Timestamp) -> Self {
-        Self { wall_ms: AtomicI64::new(at.as_millis()), monotonic_ms: AtomicU64::new(0) }
+        Self {
+            wall_ms: AtomicI64::new(at.as_millis()),
+            monotonic_ms: AtomicU64::new(0),
+        }
     }
 
     /// Lets time pass: both halves move.
     pub fn advance(&self, by: Duration) {
         let ms = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
         self.monotonic_ms.fetch_add(ms, Ordering::SeqCst);
-        self.wall_ms.fetch_add(i64::try_from(ms).unwrap_or(i64::MAX), Ordering::SeqCst);
+        self.wall_ms
+            .fetch_add(i64::try_from(ms).unwrap_or(i64::MAX), Ordering::SeqCst);
     }
 
     /// Sets the wall half, as an administrator would: the monotonic half does not move.

@@ -26,7 +26,10 @@ impl TopicName {
             Some("is a directory's own name")
         } else if name.len() > MAX_TOPIC_NAME_BYTES {
             Some("is longer than 249 characters")
-        } else if !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')) {
+        } else if !name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+        {
             Some("has a character outside [a-zA-Z0-9._-]")
         } else {
             None
@@ -137,7 +140,11 @@ impl TopicPartition {
                 .and_then(|rest| rest.rsplit_once('.'))
                 .is_some_and(|(_, id)| id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()))
         });
-        if set_aside { DirectoryName::SetAside } else { DirectoryName::Foreign }
+        if set_aside {
+            DirectoryName::SetAside
+        } else {
+            DirectoryName::Foreign
+        }
     }
 
     fn parse(name: &str) -> Option<Self> {
@@ -169,7 +176,11 @@ impl TopicId {
     /// From its sixteen bytes; `None` for all zeros, which Kafka refuses.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
-        if bytes == [0; 16] { None } else { Some(Self(bytes)) }
+        if bytes == [0; 16] {
+            None
+        } else {
+            Some(Self(bytes))
+        }
     }
 
     /// The sixteen bytes.
@@ -205,7 +216,11 @@ impl fmt::Display for TopicId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bits = u128::from_be_bytes(self.0);
         for index in 0..22u32 {
-            let digit = if index < 21 { (bits >> (122 - 6 * index)) & 63 } else { (bits & 3) << 4 };
+            let digit = if index < 21 {
+                (bits >> (122 - 6 * index)) & 63
+            } else {
+                (bits & 3) << 4
+            };
             let character = usize::try_from(digit).ok().and_then(|d| BASE64_URL.get(d));
             write!(f, "{}", char::from(*character.unwrap_or(&b'A')))?;
         }
@@ -250,22 +265,49 @@ mod tests {
                 other => panic!("{name}: {other:?}"),
             }
         }
-        for name in ["a", "a-", "-0", "a-00", "a-+1", "a--1x", "a-2147483648", ".x", "lost+found"] {
-            assert_eq!(TopicPartition::parse_directory(name), DirectoryName::Foreign, "{name}");
+        for name in [
+            "a",
+            "a-",
+            "-0",
+            "a-00",
+            "a-+1",
+            "a--1x",
+            "a-2147483648",
+            ".x",
+            "lost+found",
+        ] {
+            assert_eq!(
+                TopicPartition::parse_directory(name),
+                DirectoryName::Foreign,
+                "{name}"
+            );
         }
         let id = "0123456789abcdef0123456789abcdef";
         for kind in ["delete", "stray", "future"] {
             let name = format!("a-0.{id}-{kind}");
-            assert_eq!(TopicPartition::parse_directory(&name), DirectoryName::SetAside, "{name}");
+            assert_eq!(
+                TopicPartition::parse_directory(&name),
+                DirectoryName::SetAside,
+                "{name}"
+            );
         }
     }
 
     #[test]
     fn a_topic_id_reads_back_as_it_is_shown() {
-        for text in ["6qzrzIt3SKuXj0aNvFaR3w", "AAAAAAAAAAAAAAAAAAAAAQ", "_____________________w"] {
+        for text in [
+            "6qzrzIt3SKuXj0aNvFaR3w",
+            "AAAAAAAAAAAAAAAAAAAAAQ",
+            "_____________________w",
+        ] {
             assert_eq!(TopicId::parse(text).expect(text).to_string(), text);
         }
-        for text in ["", "AAAAAAAAAAAAAAAAAAAAAA", "6qzrzIt3SKuXj0aNvFaR3x", "6qzrzIt3SKuXj0aNvFaR3w="] {
+        for text in [
+            "",
+            "AAAAAAAAAAAAAAAAAAAAAA",
+            "6qzrzIt3SKuXj0aNvFaR3x",
+            "6qzrzIt3SKuXj0aNvFaR3w=",
+        ] {
             assert_eq!(TopicId::parse(text), None, "{text}");
         }
     }

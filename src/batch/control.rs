@@ -5,9 +5,12 @@ use crate::timestamp::Timestamp;
 /// What a control record says.
 #[non_exhaustive]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum ControlKind { /// The transaction's records do not count.
-    Abort, /// They do.
-    Commit }
+pub enum ControlKind {
+    /// The transaction's records do not count.
+    Abort,
+    /// They do.
+    Commit,
+}
 
 /// The end of a transaction in this partition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

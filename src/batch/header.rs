@@ -3,7 +3,11 @@
 //! Big-endian throughout. The first 17 bytes are outside of the CRC, so that a leader can stamp offset and
 //! epoch without touching it; they are checked against their neighbours instead (`segment/scan.rs`).
 
-#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::unwrap_used)]
+#![deny(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used
+)]
 
 use crate::compress::Codec;
 use crate::ids::{LeaderEpoch, ProducerEpoch, ProducerId, Sequence};
@@ -59,7 +63,10 @@ pub(crate) enum HeaderFault {
         needed_bytes: u64,
     },
     /// Message format 0 or 1: `needed_bytes` is the size of the entry, `last_offset` the number of its last record.
-    OldFormat { size_bytes: u32, last_offset: Offset },
+    OldFormat {
+        size_bytes: u32,
+        last_offset: Offset,
+    },
     /// A field that no writer produces; says which.
     Invalid(&'static str),
 }
@@ -101,7 +108,8 @@ impl BatchHeader {
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, HeaderFault> {
         let short = |needed_bytes: u64| HeaderFault::Short { needed_bytes };
         let prefix_needed = PREFIX_BYTES as u64;
-        let base_offset = i64::from_be_bytes(field(bytes, BASE_OFFSET_AT).ok_or(short(prefix_needed))?);
+        let base_offset =
+            i64::from_be_bytes(field(bytes, BASE_OFFSET_AT).ok_or(short(prefix_needed))?);
         let length = i32::from_be_bytes(field(bytes, LENGTH_AT).ok_or(short(prefix_needed))?);
         let leader_epoch = i32::from_be_bytes(field(bytes, EPOCH_AT).ok_or(short(prefix_needed))?);
         let [magic] = field(bytes, MAGIC_AT).ok_or(short(prefix_needed))?;
@@ -110,31 +118,47 @@ impl BatchHeader {
             return Err(HeaderFault::Invalid("the length is negative"));
         };
         if length < MIN_LENGTH_FIELD {
-            return Err(HeaderFault::Invalid("the length is below that of any record"));
+            return Err(HeaderFault::Invalid(
+                "the length is below that of any record",
+            ));
         }
         let Some(size_bytes) = length.checked_add(LENGTH_END as u32) else {
-            return Err(HeaderFault::Invalid("the length is above that of any segment"));
+            return Err(HeaderFault::Invalid(
+                "the length is above that of any segment",
+            ));
         };
         let Some(base_offset) = Offset::from_i64(base_offset) else {
             return Err(HeaderFault::Invalid("the base offset is negative"));
         };
         match magic {
             2 => {}
-            0 | 1 => return Err(HeaderFault::OldFormat { size_bytes, last_offset: base_offset }),
+            0 | 1 => {
+                return Err(HeaderFault::OldFormat {
+                    size_bytes,
+                    last_offset: base_offset,
+                });
+            }
             _ => return Err(HeaderFault::Invalid("the magic byte is not 2")),
         }
         if size_bytes < HEADER_BYTES as u32 {
-            return Err(HeaderFault::Invalid("the length is below that of a batch header"));
+            return Err(HeaderFault::Invalid(
+                "the length is below that of a batch header",
+            ));
         }
         let needed = u64::from(size_bytes);
         let crc = u32::from_be_bytes(field(bytes, CRC_AT).ok_or(short(needed))?);
         let attributes = u16::from_be_bytes(field(bytes, ATTRIBUTES_AT).ok_or(short(needed))?);
-        let last_offset_delta = i32::from_be_bytes(field(bytes, LAST_OFFSET_DELTA_AT).ok_or(short(needed))?);
-        let base_timestamp = i64::from_be_bytes(field(bytes, BASE_TIMESTAMP_AT).ok_or(short(needed))?);
-        let max_timestamp = i64::from_be_bytes(field(bytes, MAX_TIMESTAMP_AT).ok_or(short(needed))?);
+        let last_offset_delta =
+            i32::from_be_bytes(field(bytes, LAST_OFFSET_DELTA_AT).ok_or(short(needed))?);
+        let base_timestamp =
+            i64::from_be_bytes(field(bytes, BASE_TIMESTAMP_AT).ok_or(short(needed))?);
+        let max_timestamp =
+            i64::from_be_bytes(field(bytes, MAX_TIMESTAMP_AT).ok_or(short(needed))?);
         let producer_id = i64::from_be_bytes(field(bytes, PRODUCER_ID_AT).ok_or(short(needed))?);
-        let producer_epoch = i16::from_be_bytes(field(bytes, PRODUCER_EPOCH_AT).ok_or(short(needed))?);
-        let base_sequence = i32::from_be_bytes(field(bytes, BASE_SEQUENCE_AT).ok_or(short(needed))?);
+        let producer_epoch =
+            i16::from_be_bytes(field(bytes, PRODUCER_EPOCH_AT).ok_or(short(needed))?);
+        let base_sequence =
+            i32::from_be_bytes(field(bytes, BASE_SEQUENCE_AT).ok_or(short(needed))?);
         let count = i32::from_be_bytes(field(bytes, COUNT_AT).ok_or(short(needed))?);
 
         let Ok(last_offset_delta) = u32::try_from(last_offset_delta) else {
@@ -144,7 +168,10 @@ impl BatchHeader {
             return Err(HeaderFault::Invalid("the record count is negative"));
         };
         // The next offset must exist as well, so the largest offset is never the last one of a batch.
-        if base_offset.checked_add(u64::from(last_offset_delta).saturating_add(1)).is_none() {
+        if base_offset
+            .checked_add(u64::from(last_offset_delta).saturating_add(1))
+            .is_none()
+        {
             return Err(HeaderFault::Invalid("the last offset overflows"));
         }
         Ok(Self {
@@ -174,7 +201,10 @@ impl BatchHeader {
             at = end;
         };
         put(&self.base_offset.to_i64().to_be_bytes());
-        put(&self.size_bytes.saturating_sub(LENGTH_END as u32).to_be_bytes());
+        put(&self
+            .size_bytes
+            .saturating_sub(LENGTH_END as u32)
+            .to_be_bytes());
         put(&self.leader_epoch.to_be_bytes());
         put(&[2]);
         put(&self.crc.to_be_bytes());
@@ -195,7 +225,8 @@ impl BatchHeader {
 
     /// The last offset that belongs to the batch, present or compacted away.
     pub(crate) fn last_offset(&self) -> Offset {
-        self.base_offset.saturating_add(u64::from(self.last_offset_delta))
+        self.base_offset
+            .saturating_add(u64::from(self.last_offset_delta))
     }
 
     /// The offset behind the batch.
@@ -245,7 +276,8 @@ impl BatchHeader {
 
     /// Until when compaction keeps the tombstones of this batch (KIP-534); it stands in the base timestamp.
     pub(crate) fn delete_horizon(&self) -> Option<Timestamp> {
-        (self.attributes & DELETE_HORIZON_BIT != 0).then(|| Timestamp::from_millis(self.base_timestamp))
+        (self.attributes & DELETE_HORIZON_BIT != 0)
+            .then(|| Timestamp::from_millis(self.base_timestamp))
     }
 
     /// The field that record times are counted from, as it stands.
@@ -312,7 +344,10 @@ impl NewHeader {
             max_timestamp: self.max_timestamp,
             producer_id: self.producer.map_or(-1, |p| p.id.get()),
             producer_epoch: self.producer.map_or(-1, |p| p.epoch.get()),
-            base_sequence: self.producer.and_then(|p| p.base_sequence).map_or(-1, Sequence::get),
+            base_sequence: self
+                .producer
+                .and_then(|p| p.base_sequence)
+                .map_or(-1, Sequence::get),
             count: self.count,
         }
     }

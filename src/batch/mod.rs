@@ -23,7 +23,7 @@ mod verify;
 
 pub use build::RecordBatchBuilder;
 pub use control::{ControlKind, ControlMarker};
-pub(crate) use header::{BatchHeader, HEADER_BYTES, HeaderFault, PREFIX_BYTES};
 pub use header::TimestampType;
+pub(crate) use header::{BatchHeader, HEADER_BYTES, HeaderFault, PREFIX_BYTES};
 pub use record::{Header, Headers, Record, RecordRef, Records, StoredRecord};
 pub use verify::{RecordBatch, UnverifiedBatch};

@@ -1,10 +1,10 @@
 //! One record: as it goes in (borrowing), as it comes out (borrowing from its batch), as it is kept (owning).
 
-use std::marker::PhantomData;
-use bytes::Bytes;
 use crate::error::Result;
 use crate::offset::Offset;
 use crate::timestamp::Timestamp;
+use bytes::Bytes;
+use std::marker::PhantomData;
 
 /// A record on its way in. Borrows everything; an append copies it once.
 #[derive(Clone, Copy, Debug)]
@@ -15,47 +15,110 @@ pub struct Record<'a> {
     pub(crate) timestamp: Option<Timestamp>,
 }
 impl<'a> Record<'a> {
-    pub fn new<V: AsRef<[u8]> + ?Sized>(value: &'a V) -> Self { Self { key: None, value: Some(value.as_ref()), headers: &[], timestamp: None } }
-    pub fn tombstone<K: AsRef<[u8]> + ?Sized>(key: &'a K) -> Self { Self { key: Some(key.as_ref()), value: None, headers: &[], timestamp: None } }
+    pub fn new<V: AsRef<[u8]> + ?Sized>(value: &'a V) -> Self {
+        Self {
+            key: None,
+            value: Some(value.as_ref()),
+            headers: &[],
+            timestamp: None,
+        }
+    }
+    pub fn tombstone<K: AsRef<[u8]> + ?Sized>(key: &'a K) -> Self {
+        Self {
+            key: Some(key.as_ref()),
+            value: None,
+            headers: &[],
+            timestamp: None,
+        }
+    }
     #[must_use]
-    pub fn key<K: AsRef<[u8]> + ?Sized>(self, key: &'a K) -> Self { Self { key: Some(key.as_ref()), ..self } }
+    pub fn key<K: AsRef<[u8]> + ?Sized>(self, key: &'a K) -> Self {
+        Self {
+            key: Some(key.as_ref()),
+            ..self
+        }
+    }
     #[must_use]
-    pub fn headers(self, headers: &'a [(&'a str, Option<&'a [u8]>)]) -> Self { Self { headers, ..self } }
+    pub fn headers(self, headers: &'a [(&'a str, Option<&'a [u8]>)]) -> Self {
+        Self { headers, ..self }
+    }
     #[must_use]
-    pub fn timestamp(self, at: Timestamp) -> Self { Self { timestamp: Some(at), ..self } }
+    pub fn timestamp(self, at: Timestamp) -> Self {
+        Self {
+            timestamp: Some(at),
+            ..self
+        }
+    }
 }
 
 /// A record that borrows from its batch.
 #[derive(Clone, Copy, Debug)]
 pub struct RecordRef<'a>(PhantomData<&'a ()>);
 impl<'a> RecordRef<'a> {
-    pub fn offset(&self) -> Offset { todo!() }
-    pub fn timestamp(&self) -> Option<Timestamp> { todo!() }
-    pub fn key(&self) -> Option<&'a [u8]> { todo!() }
-    pub fn value(&self) -> Option<&'a [u8]> { todo!() }
-    pub fn headers(&self) -> Headers<'a> { todo!() }
-    pub fn to_owned(&self) -> StoredRecord { todo!() }
+    pub fn offset(&self) -> Offset {
+        todo!()
+    }
+    pub fn timestamp(&self) -> Option<Timestamp> {
+        todo!()
+    }
+    pub fn key(&self) -> Option<&'a [u8]> {
+        todo!()
+    }
+    pub fn value(&self) -> Option<&'a [u8]> {
+        todo!()
+    }
+    pub fn headers(&self) -> Headers<'a> {
+        todo!()
+    }
+    pub fn to_owned(&self) -> StoredRecord {
+        todo!()
+    }
 }
 /// A record that owns: one reference to its batch.
 #[derive(Clone, Debug)]
 pub struct StoredRecord(Bytes);
 impl StoredRecord {
-    pub fn offset(&self) -> Offset { todo!() }
-    pub fn timestamp(&self) -> Option<Timestamp> { todo!() }
-    pub fn key(&self) -> Option<&[u8]> { todo!() }
-    pub fn value(&self) -> Option<&[u8]> { todo!() }
-    pub fn headers(&self) -> Headers<'_> { todo!() }
+    pub fn offset(&self) -> Offset {
+        todo!()
+    }
+    pub fn timestamp(&self) -> Option<Timestamp> {
+        todo!()
+    }
+    pub fn key(&self) -> Option<&[u8]> {
+        todo!()
+    }
+    pub fn value(&self) -> Option<&[u8]> {
+        todo!()
+    }
+    pub fn headers(&self) -> Headers<'_> {
+        todo!()
+    }
     #[must_use]
-    pub fn detach(self) -> StoredRecord { todo!() }
+    pub fn detach(self) -> StoredRecord {
+        todo!()
+    }
 }
 /// A header of a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Header<'a> { pub key: &'a str, pub value: Option<&'a [u8]> }
+pub struct Header<'a> {
+    pub key: &'a str,
+    pub value: Option<&'a [u8]>,
+}
 /// The headers of a record, in order.
 #[derive(Clone, Debug)]
 pub struct Headers<'a>(PhantomData<&'a ()>);
-impl<'a> Iterator for Headers<'a> { type Item = Header<'a>; fn next(&mut self) -> Option<Header<'a>> { todo!() } }
+impl<'a> Iterator for Headers<'a> {
+    type Item = Header<'a>;
+    fn next(&mut self) -> Option<Header<'a>> {
+        todo!()
+    }
+}
 /// The records of a batch.
 #[derive(Clone, Debug)]
 pub struct Records<'a>(PhantomData<&'a ()>);
-impl<'a> Iterator for Records<'a> { type Item = Result<RecordRef<'a>>; fn next(&mut self) -> Option<Self::Item> { todo!() } }
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<RecordRef<'a>>;
+    fn next(&mut self) -> Option<Self::Item> {
+        todo!()
+    }
+}

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::header::BatchHeader;
-use super::record::Records;
 use super::header::TimestampType;
+use super::record::Records;
 use crate::compress::Codec;
 use crate::error::Result;
 use crate::ids::LeaderEpoch;
@@ -56,21 +56,51 @@ impl RecordBatch {
         let _ = (bytes, header);
         todo!()
     }
-    pub fn base_offset(&self) -> Offset { self.header.base_offset() }
-    pub fn last_offset(&self) -> Offset { self.header.last_offset() }
-    pub fn next_offset(&self) -> Offset { self.header.next_offset() }
-    pub fn leader_epoch(&self) -> Option<LeaderEpoch> { self.header.leader_epoch() }
-    pub fn max_timestamp(&self) -> Option<Timestamp> { self.header.max_timestamp() }
-    pub fn timestamp_type(&self) -> TimestampType { self.header.timestamp_type() }
-    pub fn is_control(&self) -> bool { self.header.is_control() }
-    pub fn is_transactional(&self) -> bool { self.header.is_transactional() }
-    pub fn codec(&self) -> Codec { todo!() }
-    pub fn record_count(&self) -> u32 { self.header.count() }
-    pub fn size_bytes(&self) -> u32 { self.header.size_bytes() }
+    pub fn base_offset(&self) -> Offset {
+        self.header.base_offset()
+    }
+    pub fn last_offset(&self) -> Offset {
+        self.header.last_offset()
+    }
+    pub fn next_offset(&self) -> Offset {
+        self.header.next_offset()
+    }
+    pub fn leader_epoch(&self) -> Option<LeaderEpoch> {
+        self.header.leader_epoch()
+    }
+    pub fn max_timestamp(&self) -> Option<Timestamp> {
+        self.header.max_timestamp()
+    }
+    pub fn timestamp_type(&self) -> TimestampType {
+        self.header.timestamp_type()
+    }
+    pub fn is_control(&self) -> bool {
+        self.header.is_control()
+    }
+    pub fn is_transactional(&self) -> bool {
+        self.header.is_transactional()
+    }
+    pub fn codec(&self) -> Codec {
+        todo!()
+    }
+    pub fn record_count(&self) -> u32 {
+        self.header.count()
+    }
+    pub fn size_bytes(&self) -> u32 {
+        self.header.size_bytes()
+    }
     /// The records; unpacks within the limit.
-    pub fn records(&self) -> Records<'_> { todo!() }
-    pub fn as_bytes(&self) -> &Bytes { &self.bytes }
-    pub(crate) fn header(&self) -> &BatchHeader { &self.header }
+    pub fn records(&self) -> Records<'_> {
+        todo!()
+    }
+    pub fn as_bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+    pub(crate) fn header(&self) -> &BatchHeader {
+        &self.header
+    }
     /// The marker of a control batch; `None` for data, and for control types that are no transaction marker.
-    pub(crate) fn control_marker(&self) -> Result<Option<super::ControlMarker>> { todo!() }
+    pub(crate) fn control_marker(&self) -> Result<Option<super::ControlMarker>> {
+        todo!()
+    }
 }

@@ -3,7 +3,10 @@ use crate::offset::Offset;
 /// A name in a partition directory.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) enum FileName {
-    Log(Offset), OffsetIndex(Offset), TimeIndex(Offset), TxnIndex(Offset),
+    Log(Offset),
+    OffsetIndex(Offset),
+    TimeIndex(Offset),
+    TxnIndex(Offset),
     /// Producer state of everything below this offset.
     Snapshot(Offset),
     /// A `.log` file made ahead of its name, or a tail copied at open: `<base>.log.prepared`.
@@ -11,14 +14,29 @@ pub(crate) enum FileName {
     /// A whole file set aside by recovery: `<name>.cut`.
     Cut(Offset),
     /// Kafka's transient suffixes, on whatever file: skipped by readers, removed or completed by writers.
-    Deleted, Cleaned, Swap, Temporary,
-    LeaderEpochs, PartitionMetadata,
+    Deleted,
+    Cleaned,
+    Swap,
+    Temporary,
+    LeaderEpochs,
+    PartitionMetadata,
     /// `stratalog.facts`, `stratalog.segments`.
-    Facts, SegmentList,
+    Facts,
+    SegmentList,
     /// A Kafka suffix and no number before it: a broker refuses to start on it.
     BadNumber,
     /// Left alone, and reported.
     Unknown,
 }
-impl FileName { pub(crate) fn parse(name: &str) -> Self { let _ = name; todo!() } }
-impl std::fmt::Display for FileName { fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { let _ = f; todo!() } }
+impl FileName {
+    pub(crate) fn parse(name: &str) -> Self {
+        let _ = name;
+        todo!()
+    }
+}
+impl std::fmt::Display for FileName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let _ = f;
+        todo!()
+    }
+}

@@ -2,4 +2,9 @@
 /// The budget. A file with bytes that are not durable is never closed by it.
 #[derive(Debug)]
 pub(crate) struct OpenFiles {}
-impl OpenFiles { pub(crate) fn new(max_open: u32) -> Self { let _ = max_open; Self {} } }
+impl OpenFiles {
+    pub(crate) fn new(max_open: u32) -> Self {
+        let _ = max_open;
+        Self {}
+    }
+}

@@ -1,2 +1,3 @@
 /// The disk of this machine.
-#[derive(Debug)] pub struct Disk;
+#[derive(Debug)]
+pub struct Disk;

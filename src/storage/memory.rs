@@ -1,2 +1,3 @@
 /// A disk in memory.
-#[derive(Debug)] pub struct Memory;
+#[derive(Debug)]
+pub struct Memory;

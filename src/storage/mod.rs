@@ -206,7 +206,10 @@ pub trait StorageFile: Send + Sync + fmt::Debug + private::Sealed {
     /// Concurrency and errors: as `sync_data`.
     fn sync_all(&self) -> Result<()>;
 
-    #[allow(clippy::len_without_is_empty, reason = "an empty file is no special case here")]
+    #[allow(
+        clippy::len_without_is_empty,
+        reason = "an empty file is no special case here"
+    )]
     /// Effect: tells the length in bytes.
     /// Durable on return: nothing changes.
     /// Concurrency: true at the moment of asking.

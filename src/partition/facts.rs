@@ -1,0 +1,53 @@
+//! The side files: `stratalog.facts` (two 512-byte slots of bounds that stay true when stale) and `stratalog.segments`
+//! (32 bytes per sealed segment).
+use crate::error::Result;
+use crate::offset::Offset;
+use crate::segment::SegmentHome;
+use crate::storage::BootId;
+
+/// Sixteen random bytes that name one history of a log directory: drawn when it is created or adopted, never at a mere open.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Incarnation(pub(crate) [u8; 16]);
+
+/// The values of a slot. Each is a bound that stays true when stale.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Facts {
+    pub(crate) log_start: Offset,
+    pub(crate) recovery_point: Offset,
+    pub(crate) durable_end: Offset,
+    pub(crate) generation: u64,
+    /// From here on every batch was written as leader, without holes; `None` = nothing is known (lowered to `None`, synced, before the first follower append).
+    pub(crate) dense_from: Option<Offset>,
+    pub(crate) boot_id: BootId,
+    pub(crate) incarnation: Incarnation,
+}
+/// Both side files, open for writing.
+#[derive(Debug)]
+pub(crate) struct SideFiles {}
+impl SideFiles {
+    /// The values as last written.
+    pub(crate) fn facts(&self) -> &Facts {
+        todo!()
+    }
+    /// Writes a new slot (plain `pwrite`, not synced).
+    pub(crate) fn update(&mut self, change: impl FnOnce(&mut Facts)) -> Result<()> {
+        let _ = change;
+        todo!()
+    }
+    /// Writes a new slot and syncs it before it returns: for the changes that must come before their act.
+    pub(crate) fn update_synced(&mut self, change: impl FnOnce(&mut Facts)) -> Result<()> {
+        let _ = change;
+        todo!()
+    }
+}
+/// What reading the facts file found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum FactsFound {
+    Good(Facts),
+    Absent,
+    Damaged,
+}
+pub(crate) fn read_facts(home: &SegmentHome) -> Result<FactsFound> {
+    let _ = home;
+    todo!()
+}

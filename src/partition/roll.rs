@@ -1,0 +1,1 @@
+//! When a new active segment starts (pure), and starting it.

@@ -1,0 +1,421 @@
+//! What readers see of a partition, and the one place that moves it: watermarks, the list of segments, the truncation generation.
+//!
+//! Everything a reader needs is taken in one short read of one lock; no I/O happens under it. The writer publishes after the bytes
+//! are in the page cache, never before. Lock order: the writer lock comes first, this one second.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use event_listener::{Event, EventListener};
+use parking_lot::RwLock;
+
+use super::options::HighWatermark;
+use crate::offset::Offset;
+use crate::segment::{OffsetRule, SegmentFiles};
+
+/// The five marks of a partition, in one consistent snapshot.
+///
+/// `start <= last_stable <= high <= end` and `start <= durable <= end` hold in each snapshot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Watermarks {
+    /// The first offset that can be read.
+    pub start: Offset,
+    /// Exclusive end of what `ReadUpTo::LastStable` shows: the first offset of the oldest undecided transaction, at most `high`.
+    pub last_stable: Offset,
+    /// Exclusive end of what `ReadUpTo::HighWatermark` shows.
+    pub high: Offset,
+    /// Exclusive end of what a power cut leaves.
+    pub durable: Offset,
+    /// The offset that the next record gets.
+    pub end: Offset,
+}
+
+/// Up to where a reader wants to see.
+#[non_exhaustive]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum ReadUpTo {
+    /// All that was appended (the default).
+    #[default]
+    End,
+    /// What a power cut leaves.
+    Durable,
+    /// What the partition's high watermark allows.
+    HighWatermark,
+    /// What is below the first undecided transaction.
+    LastStable,
+}
+
+impl Watermarks {
+    /// The exclusive end for a reader.
+    #[must_use]
+    pub fn limit(&self, up_to: ReadUpTo) -> Offset {
+        match up_to {
+            ReadUpTo::End => self.end,
+            ReadUpTo::Durable => self.durable,
+            ReadUpTo::HighWatermark => self.high,
+            ReadUpTo::LastStable => self.last_stable,
+        }
+    }
+
+    fn assert_ordered(&self) {
+        assert!(
+            self.start <= self.last_stable
+                && self.last_stable <= self.high
+                && self.high <= self.end
+                && self.start <= self.durable
+                && self.durable <= self.end,
+            "watermarks out of order: {self:?}"
+        );
+    }
+}
+
+/// One consistent look at a partition. Holding it pins nothing but memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) watermarks: Watermarks,
+    /// Ascending by base; the last one is the active segment (of a read-only view: the last one).
+    pub(crate) segments: Arc<[Arc<SegmentFiles>]>,
+    /// Raised by each truncation before a byte is cut.
+    pub(crate) generation: u64,
+    /// In segments with this base or a higher one offsets have no holes.
+    pub(crate) dense_from: Offset,
+}
+
+impl Snapshot {
+    /// The segment in which `offset` lies or would lie: the last one with a base at or below it.
+    pub(crate) fn segment_for(&self, offset: Offset) -> Option<usize> {
+        self.segments
+            .partition_point(|segment| segment.base() <= offset)
+            .checked_sub(1)
+    }
+
+    pub(crate) fn rule_for(&self, segment: &SegmentFiles) -> OffsetRule {
+        if segment.base() >= self.dense_from {
+            OffsetRule::Dense
+        } else {
+            OffsetRule::Ascending
+        }
+    }
+}
+
+/// What stands when a partition is opened.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    pub(crate) start: Offset,
+    pub(crate) durable: Offset,
+    pub(crate) end: Offset,
+    /// First offset of the oldest undecided transaction.
+    pub(crate) first_unstable: Option<Offset>,
+    pub(crate) high_watermark: HighWatermark,
+    pub(crate) segments: Vec<Arc<SegmentFiles>>,
+    pub(crate) generation: u64,
+    pub(crate) dense_from: Offset,
+}
+
+/// The published state of a partition.
+#[derive(Debug)]
+pub(crate) struct Published {
+    state: RwLock<State>,
+    /// The generation once more, for a reader's check after a `pread` without taking the lock.
+    generation: AtomicU64,
+    closed: AtomicBool,
+    /// Something a reader may wait for moved: any watermark, the generation, closing.
+    moved: Event,
+}
+
+#[derive(Debug)]
+struct State {
+    marks: Watermarks,
+    source: HighWatermark,
+    external_high: Offset,
+    first_unstable: Option<Offset>,
+    segments: Arc<[Arc<SegmentFiles>]>,
+    dense_from: Offset,
+}
+
+impl State {
+    /// Derives `high` and `last_stable` from what they depend on.
+    fn derive(&mut self) {
+        let marks = &mut self.marks;
+        marks.durable = marks.durable.clamp(marks.start, marks.end);
+        marks.high = match self.source {
+            HighWatermark::End => marks.end,
+            HighWatermark::Durable => marks.durable,
+            HighWatermark::External => self.external_high.clamp(marks.start, marks.end),
+        };
+        marks.last_stable = match self.first_unstable {
+            Some(first) => first.clamp(marks.start, marks.high),
+            None => marks.high,
+        };
+        marks.assert_ordered();
+    }
+}
+
+impl Published {
+    pub(crate) fn new(opening: Opening) -> Self {
+        let mut state = State {
+            marks: Watermarks {
+                start: opening.start,
+                last_stable: opening.start,
+                high: opening.start,
+                durable: opening.durable,
+                end: opening.end,
+            },
+            source: opening.high_watermark,
+            external_high: opening.start,
+            first_unstable: opening.first_unstable,
+            segments: opening.segments.into(),
+            dense_from: opening.dense_from,
+        };
+        state.derive();
+        Self {
+            state: RwLock::new(state),
+            generation: AtomicU64::new(opening.generation),
+            closed: AtomicBool::new(false),
+            moved: Event::new(),
+        }
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let state = self.state.read();
+        Snapshot {
+            watermarks: state.marks,
+            segments: Arc::clone(&state.segments),
+            // Read under the lock: it is only raised under it.
+            generation: self.generation.load(Ordering::Acquire),
+            dense_from: state.dense_from,
+        }
+    }
+
+    pub(crate) fn watermarks(&self) -> Watermarks {
+        self.state.read().marks
+    }
+
+    /// The generation now. A reader that read bytes under an older one throws them away.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Listens for the next move. Listen first, then look at the watermarks, then wait.
+    pub(crate) fn listen(&self) -> EventListener {
+        self.moved.listen()
+    }
+
+    /// The bytes up to `end` are in the page cache. Called under the writer lock.
+    pub(crate) fn appended(&self, end: Offset, first_unstable: Option<Offset>) {
+        self.change(|state| {
+            assert!(end >= state.marks.end, "an append never lowers the end");
+            state.marks.end = end;
+            state.first_unstable = first_unstable;
+        });
+    }
+
+    /// The active segment was sealed and a new one follows, or a sealed one was replaced. Called under the writer lock.
+    pub(crate) fn segments_changed(&self, segments: Vec<Arc<SegmentFiles>>) {
+        self.change(|state| state.segments = segments.into());
+    }
+
+    /// Everything below `durable` is on the medium.
+    pub(crate) fn made_durable(&self, durable: Offset) {
+        self.change(|state| {
+            state.marks.durable = durable.max(state.marks.durable).min(state.marks.end)
+        });
+    }
+
+    /// A transaction was decided, or `high` passed a marker. Called under the writer lock.
+    pub(crate) fn first_unstable_is(&self, first_unstable: Option<Offset>) {
+        self.change(|state| state.first_unstable = first_unstable);
+    }
+
+    pub(crate) fn has_unstable(&self) -> bool {
+        self.state.read().first_unstable.is_some()
+    }
+
+    /// The source of the high watermark was changed by an option.
+    pub(crate) fn high_watermark_from(&self, source: HighWatermark) {
+        self.change(|state| {
+            state.external_high = state.marks.high;
+            state.source = source;
+        });
+    }
+
+    /// Under `HighWatermark::External`: what the replication protocol says; beyond the end it waits for the end.
+    pub(crate) fn set_external_high(&self, high: Offset) {
+        self.change(|state| state.external_high = high);
+    }
+
+    /// The log starts here from now on; `segments` are those that stay.
+    pub(crate) fn started_at(&self, start: Offset, segments: Vec<Arc<SegmentFiles>>) {
+        self.change(|state| {
+            assert!(
+                start >= state.marks.start && start <= state.marks.end,
+                "the start moves forward, up to the end"
+            );
+            state.marks.start = start;
+            state.segments = segments.into();
+        });
+    }
+
+    /// From some offset on, or never again (`Offset::MAX`), offsets have no holes.
+    pub(crate) fn dense_from(&self, from: Offset) {
+        self.change(|state| state.dense_from = from);
+    }
+
+    /// The tail above `end` is about to be cut: raises the generation, lowers every mark. Called under the writer lock, before a byte is cut.
+    pub(crate) fn truncating(
+        &self,
+        end: Offset,
+        first_unstable: Option<Offset>,
+        segments: Vec<Arc<SegmentFiles>>,
+    ) -> u64 {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.change(|state| {
+            state.marks.end = end;
+            state.marks.start = state.marks.start.min(end);
+            state.marks.durable = state.marks.durable.min(end);
+            state.external_high = state.external_high.min(end);
+            state.first_unstable = first_unstable;
+            state.segments = segments.into();
+        });
+        self.generation()
+    }
+
+    /// Everything is dropped and the log starts and ends at `at`. Called under the writer lock.
+    pub(crate) fn reset(&self, at: Offset, segments: Vec<Arc<SegmentFiles>>) -> u64 {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.change(|state| {
+            state.marks = Watermarks {
+                start: at,
+                last_stable: at,
+                high: at,
+                durable: at,
+                end: at,
+            };
+            state.external_high = at;
+            state.first_unstable = None;
+            state.segments = segments.into();
+        });
+        self.generation()
+    }
+
+    /// No more moves: who waits is woken and finds the partition closed.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.moved.notify(usize::MAX);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        {
+            let mut state = self.state.write();
+            change(&mut state);
+            state.derive();
+        }
+        self.moved.notify(usize::MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use event_listener::Listener;
+
+    use super::*;
+
+    fn at(value: u64) -> Offset {
+        Offset::new(value).expect("small")
+    }
+
+    fn published(source: HighWatermark) -> Published {
+        Published::new(Opening {
+            start: at(0),
+            durable: at(0),
+            end: at(0),
+            first_unstable: None,
+            high_watermark: source,
+            segments: Vec::new(),
+            generation: 7,
+            dense_from: at(0),
+        })
+    }
+
+    #[test]
+    fn the_high_watermark_follows_its_source() {
+        for (source, high) in [
+            (HighWatermark::End, 10),
+            (HighWatermark::Durable, 4),
+            (HighWatermark::External, 6),
+        ] {
+            let published = published(source);
+            published.appended(at(10), None);
+            published.made_durable(at(4));
+            published.set_external_high(at(6));
+            assert_eq!(published.watermarks().high, at(high), "{source:?}");
+        }
+    }
+
+    #[test]
+    fn an_external_high_watermark_beyond_the_end_waits_for_the_end() {
+        let published = published(HighWatermark::External);
+        published.set_external_high(at(6));
+        published.appended(at(4), None);
+        assert_eq!(published.watermarks().high, at(4));
+        published.appended(at(8), None);
+        assert_eq!(published.watermarks().high, at(6));
+    }
+
+    #[test]
+    fn an_open_transaction_holds_the_last_stable_offset_back() {
+        let published = published(HighWatermark::End);
+        published.appended(at(10), Some(at(3)));
+        assert_eq!(published.watermarks().last_stable, at(3));
+        published.appended(at(11), None);
+        assert_eq!(published.watermarks().last_stable, at(11));
+    }
+
+    #[test]
+    fn a_truncation_raises_the_generation_and_lowers_every_mark() {
+        let published = published(HighWatermark::End);
+        published.appended(at(10), Some(at(8)));
+        published.made_durable(at(9));
+        let generation = published.truncating(at(5), None, Vec::new());
+        let marks = published.watermarks();
+        assert_eq!(generation, 8);
+        assert_eq!(published.generation(), 8);
+        assert_eq!(
+            (marks.durable, marks.high, marks.last_stable, marks.end),
+            (at(5), at(5), at(5), at(5))
+        );
+    }
+
+    #[test]
+    fn a_start_above_the_durable_end_takes_it_along() {
+        let published = published(HighWatermark::End);
+        published.appended(at(10), None);
+        published.started_at(at(6), Vec::new());
+        assert_eq!(published.watermarks().durable, at(6));
+    }
+
+    #[test]
+    fn who_waits_is_woken_by_an_append_and_by_closing() {
+        let published = published(HighWatermark::End);
+        let listener = published.listen();
+        published.appended(at(1), None);
+        assert!(
+            listener
+                .wait_timeout(std::time::Duration::from_secs(5))
+                .is_some()
+        );
+        let listener = published.listen();
+        published.close();
+        assert!(
+            listener
+                .wait_timeout(std::time::Duration::from_secs(5))
+                .is_some()
+        );
+        assert!(published.is_closed());
+    }
+}
