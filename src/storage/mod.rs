@@ -26,7 +26,7 @@ use crate::error::Result;
 pub use disk::Disk;
 pub(crate) use latch::Latch;
 pub use memory::Memory;
-pub(crate) use replace::replace_file;
+pub(crate) use replace::{parent_of, read_small_file, replace_file};
 
 mod private {
     /// Keeps the traits closed until 1.0.
