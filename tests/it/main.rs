@@ -11,4 +11,6 @@
 )]
 
 mod architecture;
+mod kafka_fixtures;
+mod kafka_jury;
 mod source_text;
