@@ -1,4 +1,11 @@
-//! Stratalog.
+//! Kafka's log as a Rust library: an embeddable, partitioned, append-only log whose directories are
+//! Apache Kafka log directories.
+//!
+//! The [`manual`] tells how it is built, what it writes and what it promises.
+
+#[cfg(doc)]
+pub mod manual;
+
 // floor 0: words
 mod error;
 mod ids;
