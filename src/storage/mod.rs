@@ -8,12 +8,15 @@
 //!
 //! This folder must never know what a batch, a segment or an offset is.
 
+#[cfg(test)]
+mod conformance;
 mod disk;
 mod latch;
 mod memory;
 mod replace;
 #[cfg(feature = "sim")]
 pub mod sim;
+mod tree;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -21,7 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 pub use disk::Disk;
 pub(crate) use latch::Latch;
@@ -239,4 +242,22 @@ pub trait StorageFile: Send + Sync + fmt::Debug + private::Sealed {
     fn as_file(&self) -> Option<&std::fs::File> {
         None
     }
+}
+
+/// Where `prepare` starts to write zeros: at the present end of the file, so that no hole stays before `range`.
+fn first_prepared_byte(range: &std::ops::Range<u64>, len_bytes: u64, path: &Path) -> Result<u64> {
+    if range.is_empty() {
+        return Ok(range.end);
+    }
+    if range.start < len_bytes {
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!(
+                "bytes {}..{} are to be prepared in a file of {len_bytes}",
+                range.start, range.end
+            ),
+        )
+        .path_is(path));
+    }
+    Ok(len_bytes)
 }
