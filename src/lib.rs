@@ -21,7 +21,7 @@ pub mod storage;
 mod batch;
 
 pub use batch::{
-    ControlKind, ControlMarker, Header, Headers, Record, RecordBatch, RecordBatchBuilder,
+    ControlKind, ControlMarker, Header, Headers, IntoRecords, Record, RecordBatch, RecordBatchBuilder,
     RecordRef, Records, StoredRecord, TimestampType, UnverifiedBatch,
 };
 pub use compress::{Codec, Compression, Level};

@@ -11,6 +11,7 @@
 
 use crate::compress::Codec;
 use crate::ids::{LeaderEpoch, ProducerEpoch, ProducerId, Sequence};
+use crate::limits;
 use crate::offset::Offset;
 use crate::timestamp::Timestamp;
 
@@ -122,11 +123,12 @@ impl BatchHeader {
                 "the length is below that of any record",
             ));
         }
-        let Some(size_bytes) = length.checked_add(LENGTH_END as u32) else {
+        let size_bytes = length.saturating_add(LENGTH_END as u32);
+        if size_bytes > limits::MAX_BATCH_BYTES {
             return Err(HeaderFault::Invalid(
                 "the length is above that of any segment",
             ));
-        };
+        }
         let Some(base_offset) = Offset::from_i64(base_offset) else {
             return Err(HeaderFault::Invalid("the base offset is negative"));
         };
@@ -360,10 +362,50 @@ pub(crate) fn checksum(batch: &[u8]) -> u32 {
 
 /// Stamps the place in the log: base offset and leader epoch, both outside of the CRC.
 pub(crate) fn stamp(batch: &mut [u8], base_offset: Offset, epoch: LeaderEpoch) {
-    if let Some(place) = batch.get_mut(BASE_OFFSET_AT..LENGTH_AT) {
-        place.copy_from_slice(&base_offset.to_i64().to_be_bytes());
+    put_at(batch, BASE_OFFSET_AT, &base_offset.to_i64().to_be_bytes());
+    put_at(batch, EPOCH_AT, &epoch.get().to_be_bytes());
+}
+
+/// Gives all records of an encoded batch that has log-assigned times the time `now`: base and max timestamp,
+/// and the CRC anew. Legal because the deltas of such a batch are all zero.
+pub(crate) fn restamp_time(batch: &mut [u8], now: Timestamp) {
+    put_at(batch, BASE_TIMESTAMP_AT, &now.as_millis().to_be_bytes());
+    put_at(batch, MAX_TIMESTAMP_AT, &now.as_millis().to_be_bytes());
+    write_checksum(batch);
+}
+
+/// Makes the time of the append that of all records, as Kafka's `setMaxTimestamp` does: a bit, the max
+/// timestamp and the CRC change, the records and their deltas stay. A batch that has it all is left alone.
+pub(crate) fn set_log_append_time(batch: &mut [u8], now: Timestamp) {
+    let (Some(attributes), Some(max)) =
+        (field(batch, ATTRIBUTES_AT), field(batch, MAX_TIMESTAMP_AT))
+    else {
+        return;
+    };
+    let attributes = u16::from_be_bytes(attributes);
+    if attributes & LOG_APPEND_TIME_BIT != 0 && i64::from_be_bytes(max) == now.as_millis() {
+        return;
     }
-    if let Some(place) = batch.get_mut(EPOCH_AT..MAGIC_AT) {
-        place.copy_from_slice(&epoch.get().to_be_bytes());
+    put_at(
+        batch,
+        ATTRIBUTES_AT,
+        &(attributes | LOG_APPEND_TIME_BIT).to_be_bytes(),
+    );
+    put_at(batch, MAX_TIMESTAMP_AT, &now.as_millis().to_be_bytes());
+    write_checksum(batch);
+}
+
+/// Computes the CRC of a batch and writes it to its place.
+pub(crate) fn write_checksum(batch: &mut [u8]) {
+    let crc = checksum(batch);
+    put_at(batch, CRC_AT, &crc.to_be_bytes());
+}
+
+fn put_at(batch: &mut [u8], at: usize, value: &[u8]) {
+    if let Some(place) = batch
+        .get_mut(at..)
+        .and_then(|behind| behind.get_mut(..value.len()))
+    {
+        place.copy_from_slice(value);
     }
 }

@@ -22,8 +22,13 @@ mod varint;
 mod verify;
 
 pub use build::RecordBatchBuilder;
+pub(crate) use build::encode_single;
 pub use control::{ControlKind, ControlMarker};
 pub use header::TimestampType;
 pub(crate) use header::{BatchHeader, HEADER_BYTES, HeaderFault, PREFIX_BYTES};
-pub use record::{Header, Headers, Record, RecordRef, Records, StoredRecord};
+pub use record::{Header, Headers, IntoRecords, Record, RecordRef, Records, StoredRecord};
+pub(crate) use verify::old_format;
 pub use verify::{RecordBatch, UnverifiedBatch};
+
+#[cfg(test)]
+mod tests;
