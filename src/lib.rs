@@ -21,8 +21,8 @@ pub mod storage;
 mod batch;
 
 pub use batch::{
-    ControlKind, ControlMarker, Header, Headers, IntoRecords, Record, RecordBatch, RecordBatchBuilder,
-    RecordRef, Records, StoredRecord, TimestampType, UnverifiedBatch,
+    ControlKind, ControlMarker, Header, Headers, IntoRecords, Record, RecordBatch,
+    RecordBatchBuilder, RecordRef, Records, StoredRecord, TimestampType, UnverifiedBatch,
 };
 pub use compress::{Codec, Compression, Level};
 pub use error::{Error, ErrorKind, Gap, GapCause, Result};
