@@ -13,4 +13,5 @@
 mod architecture;
 mod kafka_fixtures;
 mod kafka_jury;
+mod repository;
 mod source_text;
