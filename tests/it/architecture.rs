@@ -147,12 +147,40 @@ fn top_level_module(path: &str) -> Option<&str> {
     (module != "lib").then_some(module)
 }
 
-/// How many `super::` lead from this file to the root of the crate.
+/// How many `super::` lead from the top of this file to the root of the crate.
 fn depth_below_the_root(path: &str) -> usize {
     path.trim_start_matches("src/")
         .trim_end_matches("/mod.rs")
         .split('/')
         .count()
+}
+
+/// In how many modules written out in this file a position lies.
+fn inline_modules_around(code: &str, position: usize) -> usize {
+    let bodies = positions_of_word(&code[..position], "mod").filter_map(|at| {
+        let name = code[at + "mod".len()..].trim_start();
+        name.trim_start_matches(is_word)
+            .trim_start()
+            .starts_with('{')
+            .then_some(at)
+    });
+    bodies
+        .filter(|&at| !closes_before(code, at, position))
+        .count()
+}
+
+/// Whether the first block behind `from` is closed again before `position`.
+fn closes_before(code: &str, from: usize, position: usize) -> bool {
+    let mut depth = 0_usize;
+    for c in code[from..position].chars() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth <= 1 => return true,
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    false
 }
 
 fn is_test_file(path: &str) -> bool {
@@ -193,11 +221,17 @@ fn exported_items(sources: &[Source]) -> BTreeMap<String, String> {
 }
 
 fn references_to_the_root(path: &str, code: &str) -> Vec<Reference> {
-    let to_the_root = "super::".repeat(depth_below_the_root(path));
+    let below_the_root = depth_below_the_root(path);
     let from_crate = positions_of_word(code, "crate").map(|at| at + "crate".len());
     let from_super = positions_of_word(code, "super")
-        .filter(|&at| !code[..at].ends_with("super::") && code[at..].starts_with(&to_the_root))
-        .map(|at| at + to_the_root.len() - "::".len());
+        .filter(|&at| !code[..at].ends_with("super::"))
+        .filter_map(|at| {
+            let climbs = below_the_root + inline_modules_around(code, at);
+            let to_the_root = "super::".repeat(climbs);
+            code[at..]
+                .starts_with(&to_the_root)
+                .then(|| at + to_the_root.len() - "::".len())
+        });
     let mut references = Vec::new();
     for at in from_crate.chain(from_super) {
         let Some(rest) = code[at..].strip_prefix("::") else {
@@ -365,6 +399,10 @@ fn arrows_down_and_among_words_are_allowed() {
                 "use crate::{Error, K, batch::header, error::{self}}; use super::error;",
             ),
             (
+                "src/storage/disk.rs",
+                "mod unix {\n    use super::super::Storage;\n    mod deep { use super::super::super::Storage; }\n}",
+            ),
+            (
                 "src/batch/header.rs",
                 "use super::verify; use crate::batch::verify::X;\n// crate::log\n",
             ),
@@ -394,7 +432,10 @@ fn an_arrow_up_or_sideways_is_named_with_both_floors() {
                 "fn f(s: &dyn crate::storage::Storage) {}",
             ),
             ("src/cursor/mod.rs", "use super::writer::Writer;"),
-            ("src/cursor/fetch.rs", "use super::super::log::Log;"),
+            (
+                "src/cursor/fetch.rs",
+                "mod a {} use super::super::log::Log;",
+            ),
             ("src/epochs.rs", "use crate::Partition;"),
         ],
         &[
