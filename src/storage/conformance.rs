@@ -37,6 +37,16 @@ impl Medium {
         }
     }
 
+    #[cfg(feature = "sim")]
+    fn sim() -> Self {
+        let storage = Arc::new(super::sim::Sim::new(1));
+        Self {
+            storage,
+            top: "/".into(),
+            _directory: None,
+        }
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.top.join(name)
     }
@@ -77,6 +87,10 @@ macro_rules! contract {
         }
         mod memory {
             $(#[test] fn $check() { super::$check(&super::Medium::memory()); })*
+        }
+        #[cfg(feature = "sim")]
+        mod sim {
+            $(#[test] fn $check() { super::$check(&super::Medium::sim()); })*
         }
     };
 }
