@@ -303,6 +303,21 @@ impl Published {
         self.generation()
     }
 
+    /// A read-only view looked again: everything may have moved, in any direction.
+    pub(crate) fn refresh(&self, opening: Opening) {
+        self.generation.store(opening.generation, Ordering::Release);
+        self.change(|state| {
+            state.marks.start = opening.start;
+            state.marks.durable = opening.durable;
+            state.marks.end = opening.end;
+            state.external_high = state.external_high.clamp(opening.start, opening.end);
+            state.first_unstable = opening.first_unstable;
+            state.source = opening.high_watermark;
+            state.segments = opening.segments.into();
+            state.dense_from = opening.dense_from;
+        });
+    }
+
     /// No more moves: who waits is woken and finds the partition closed.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
