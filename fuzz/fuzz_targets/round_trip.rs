@@ -3,7 +3,7 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use stratalog::{Compression, Record, RecordBatchBuilder, RecordRef, Timestamp};
+use stratalog::{Compression, Level, Record, RecordBatchBuilder, RecordRef, Timestamp};
 
 /// The longest time that Kafka's format can tell from another by a delta lies far beyond this.
 const YEAR_9999_MS: i64 = 253_402_300_799_999;
@@ -17,8 +17,10 @@ struct Input {
 #[derive(Arbitrary, Debug)]
 enum Codec {
     None,
+    Gzip,
     Snappy,
     Lz4,
+    Zstd,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -38,8 +40,10 @@ impl Given {
 fuzz_target!(|input: Input| {
     let compression = match input.codec {
         Codec::None => Compression::None,
+        Codec::Gzip => Compression::Gzip(Level::gzip(1).expect("in range")),
         Codec::Snappy => Compression::Snappy,
         Codec::Lz4 => Compression::Lz4,
+        Codec::Zstd => Compression::Zstd(Level::zstd(1).expect("in range")),
     };
     let mut builder = RecordBatchBuilder::new(compression);
     for given in &input.records {
@@ -59,7 +63,11 @@ fuzz_target!(|input: Input| {
     if builder.is_empty() {
         return;
     }
-    let batch = builder.finish().verify().expect("what was built verifies");
+    let batch = builder
+        .finish()
+        .expect("records were pushed")
+        .verify()
+        .expect("what was built verifies");
     assert_eq!(batch.record_count() as usize, input.records.len());
     let mut records = batch.records();
     for (index, given) in input.records.iter().enumerate() {

@@ -11,6 +11,7 @@
 )]
 
 mod architecture;
+mod kafka_batches;
 mod kafka_fixtures;
 mod kafka_jury;
 mod repository;
