@@ -42,11 +42,12 @@ mod unix {
     use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, Stat};
     use rustix::io::Errno;
 
+    use super::super::system;
     use super::super::{
         Access, BootId, Entry, EntryKind, Space, Storage, StorageFile, StorageLock,
         first_prepared_byte, private,
     };
-    use super::{Disk, Error, ErrorKind, Path, system};
+    use super::{Disk, Error, ErrorKind, Path};
     use crate::error::Result;
 
     /// Beneath every open: no link is followed, nothing blocks, no child process inherits it.
@@ -167,10 +168,7 @@ mod unix {
     /// a broker removes its `.lock` on exit, and a lock on a file without a name excludes nobody.
     pub(super) fn take_locks(file: File, path: &Path) -> Result<Box<dyn StorageLock>> {
         let refused = |error: io::Error| match error.kind() {
-            // Some systems answer EACCES for a record lock that another holds.
-            io::ErrorKind::WouldBlock | io::ErrorKind::PermissionDenied => {
-                locked(path, "somebody else holds the lock")
-            }
+            io::ErrorKind::WouldBlock => locked(path, "somebody else holds the lock"),
             _ => Error::io("lock the file", path, error),
         };
         again(|| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive))
@@ -381,122 +379,6 @@ mod unix {
     }
 }
 
-/// What only Linux has: record locks of an open file, magic numbers of filesystems, the boot's name.
-#[cfg(target_os = "linux")]
-mod system {
-    use std::fs::File;
-    use std::io;
-
-    use nix::fcntl::{FcntlArg, fcntl};
-    use nix::libc;
-
-    use super::super::{BootId, Filesystem};
-    use super::{Error, ErrorKind, Path};
-    use crate::error::Result;
-
-    const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
-
-    /// A broker holds a POSIX record lock, which flock does not see on Linux. This kind excludes it, and stays
-    /// when another descriptor of the same file is closed in this process, which a plain POSIX lock does not.
-    pub(super) fn lock_records(file: &File) -> io::Result<()> {
-        fcntl(file, FcntlArg::F_OFD_SETLK(&whole_file()))
-            .map(drop)
-            .map_err(io::Error::from)
-    }
-
-    /// Asks for the record lock only: who holds one of ours holds both, and trying the flock instead would take it
-    /// for a moment, in which a writer that opens would be refused.
-    pub(super) fn is_locked(file: &File) -> io::Result<bool> {
-        let mut answer = whole_file();
-        fcntl(file, FcntlArg::F_OFD_GETLK(&mut answer))?;
-        Ok(i32::from(answer.l_type) != libc::F_UNLCK)
-    }
-
-    fn whole_file() -> libc::flock {
-        libc::flock {
-            l_type: libc::F_WRLCK as libc::c_short,
-            l_whence: libc::SEEK_SET as libc::c_short,
-            l_start: 0,
-            // To the end of the file, wherever that is by then.
-            l_len: 0,
-            // The system demands zero here for a lock of an open file.
-            l_pid: 0,
-        }
-    }
-
-    pub(super) fn filesystem(path: &Path) -> rustix::io::Result<Filesystem> {
-        const EXT: i64 = 0xEF53;
-        const TMPFS: i64 = 0x0102_1994;
-        const XFS: i64 = 0x5846_5342;
-        const BTRFS: i64 = 0x9123_683E;
-        let stat = rustix::io::retry_on_intr(|| rustix::fs::statfs(path))?;
-        // 32 bits whatever the width of the field.
-        Ok(match i64::from(stat.f_type as u32) {
-            EXT => Filesystem::Ext4,
-            TMPFS => Filesystem::Tmpfs,
-            XFS => Filesystem::Xfs,
-            BTRFS => Filesystem::Btrfs,
-            _ => Filesystem::Other,
-        })
-    }
-
-    pub(super) fn boot_id() -> Result<BootId> {
-        let text = std::fs::read_to_string(BOOT_ID)
-            .map_err(|error| Error::io("read the boot id", BOOT_ID, error))?;
-        parse_boot_id(&text).ok_or_else(|| {
-            Error::new(
-                ErrorKind::Io,
-                "the system tells no boot id that can be read",
-            )
-            .path_is(BOOT_ID)
-        })
-    }
-
-    pub(super) fn parse_boot_id(text: &str) -> Option<BootId> {
-        let digits = text.trim_end().replace('-', "");
-        let is_hex = digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-        let number = is_hex.then(|| u128::from_str_radix(&digits, 16).ok())??;
-        Some(BootId(number.to_be_bytes()))
-    }
-}
-
-/// The other Unix systems: flock alone, and no name for a boot.
-#[cfg(all(unix, not(target_os = "linux")))]
-mod system {
-    use std::fs::File;
-    use std::io;
-
-    use rustix::fs::FlockOperation;
-
-    use super::super::{BootId, Filesystem};
-    use super::{Error, ErrorKind, Path};
-    use crate::error::Result;
-
-    pub(super) fn lock_records(_: &File) -> io::Result<()> {
-        Ok(())
-    }
-
-    /// There is no way to ask but to try; the descriptor is closed right after.
-    pub(super) fn is_locked(file: &File) -> io::Result<bool> {
-        match rustix::fs::flock(file, FlockOperation::NonBlockingLockShared) {
-            Ok(()) => Ok(false),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
-            Err(errno) => Err(errno.into()),
-        }
-    }
-
-    pub(super) fn filesystem(_: &Path) -> rustix::io::Result<Filesystem> {
-        Ok(Filesystem::Other)
-    }
-
-    pub(super) fn boot_id() -> Result<BootId> {
-        Err(Error::new(
-            ErrorKind::Io,
-            "this system does not name its boots",
-        ))
-    }
-}
-
 /// Systems without the calls that the promises need.
 #[cfg(not(unix))]
 mod elsewhere {
@@ -585,19 +467,6 @@ mod tests {
             }
             let error = unix::take_locks(opened, &path).map(drop).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Locked, "{error}");
-        }
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn a_boot_id_is_read_from_its_text_and_nothing_else_is() {
-        let text = "0d1c2b3a-4f5e-6071-8293-a4b5c6d7e8f9\n";
-        assert_eq!(
-            system::parse_boot_id(text).unwrap().0,
-            0x0d1c2b3a4f5e60718293a4b5c6d7e8f9_u128.to_be_bytes()
-        );
-        for text in ["", "0d1c2b3a", "+d1c2b3a-4f5e-6071-8293-a4b5c6d7e8f9"] {
-            assert_eq!(system::parse_boot_id(text), None, "{text}");
         }
     }
 }

@@ -16,6 +16,8 @@ mod memory;
 mod replace;
 #[cfg(feature = "sim")]
 pub mod sim;
+#[cfg(unix)]
+mod system;
 mod tree;
 
 use std::ffi::OsString;
@@ -29,7 +31,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub use disk::Disk;
 pub(crate) use latch::Latch;
 pub use memory::Memory;
-pub(crate) use replace::{parent_of, read_small_file, replace_file};
+pub(crate) use replace::{read_small_file, replace_file};
 
 mod private {
     /// Keeps the traits closed until 1.0.

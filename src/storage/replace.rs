@@ -64,7 +64,7 @@ pub(crate) fn read_small_file(
 }
 
 /// The directory in which `path` is a name.
-pub(crate) fn parent_of(path: &Path) -> &Path {
+fn parent_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

@@ -22,24 +22,29 @@
 //!
 //! This folder must never know what a batch, a segment or an offset is.
 
+mod faults;
 mod medium;
+mod random;
 #[cfg(test)]
 mod tests;
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use self::faults::PlannedFault;
 use self::medium::Medium;
+use self::random::Random;
 use super::tree::{NodeId, Tree, full, require_writable};
 use super::{
     Access, BootId, Entry, Filesystem, Space, Storage, StorageFile, StorageLock,
     first_prepared_byte, private,
 };
 use crate::error::{Error, ErrorKind, Result};
+
+pub use self::faults::{Fault, Repeat};
 
 /// A simulated disk; clones are the same machine. The module's head says what can and cannot break.
 ///
@@ -76,44 +81,6 @@ pub enum Keep {
     Random(u64),
     /// Those whose bit is set, the oldest effect in bit 0. Effects after the 64th are lost.
     Subset(u64),
-}
-
-/// What goes wrong with an operation.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Fault {
-    /// It does nothing and answers an input/output error. A sync drops what was dirty.
-    Io,
-    /// It does nothing and answers that the disk is full. A sync drops what was dirty.
-    Full,
-    /// A write puts in a part of its bytes, from the first on, and answers an input/output error. Other
-    /// operations fail as with `Io`.
-    ShortWrite,
-}
-
-/// How long a fault lasts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Repeat {
-    /// For the one operation.
-    Once,
-    /// For it and all after it, until the machine starts anew or the process does.
-    Forever,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct PlannedFault {
-    /// The count of operations after which it comes.
-    after: u64,
-    fault: Fault,
-    repeat: Repeat,
-}
-
-impl PlannedFault {
-    fn hits(&self, done: u64) -> bool {
-        match self.repeat {
-            Repeat::Once => done == self.after,
-            Repeat::Forever => done >= self.after,
-        }
-    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -342,19 +309,6 @@ impl Keep {
                 let kept_of_16 = [1, 4, 8, 12, 15][random.below(5)];
                 Box::new(move |_| random.below(16) < kept_of_16)
             }
-        }
-    }
-}
-
-impl Fault {
-    fn error(self, action: &str, path: &Path) -> Error {
-        match self {
-            Self::Full => full(action, path),
-            Self::Io | Self::ShortWrite => Error::io(
-                action,
-                path,
-                io::Error::other("a planned fault of the simulated disk"),
-            ),
         }
     }
 }
@@ -618,30 +572,5 @@ impl StorageFile for SimFile {
         world.tree.set_modified(self.node, at);
         world.medium.modified_set(self.node, at);
         Ok(())
-    }
-}
-
-/// SplitMix64: all that the simulation draws comes from here.
-#[derive(Clone, Debug)]
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `bound`, or zero when there is none.
-    fn below(&mut self, bound: usize) -> usize {
-        let bound = u64::try_from(bound).unwrap_or(u64::MAX).max(1);
-        usize::try_from(self.next() % bound).unwrap_or(0)
-    }
-
-    fn boot_id(&mut self) -> BootId {
-        let number = (u128::from(self.next()) << 64) | u128::from(self.next());
-        BootId(number.to_be_bytes())
     }
 }
