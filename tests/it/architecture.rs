@@ -157,13 +157,13 @@ fn depth_below_the_root(path: &str) -> usize {
 
 /// In how many modules written out in this file a position lies.
 fn inline_modules_around(code: &str, position: usize) -> usize {
-    let bodies = positions_of_word(&code[..position], "mod").filter_map(|at| {
+    let opens_a_block = |at: &usize| {
         let name = code[at + "mod".len()..].trim_start();
         name.trim_start_matches(is_word)
             .trim_start()
             .starts_with('{')
-            .then_some(at)
-    });
+    };
+    let bodies = positions_of_word(&code[..position], "mod").filter(opens_a_block);
     bodies
         .filter(|&at| !closes_before(code, at, position))
         .count()

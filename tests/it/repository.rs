@@ -114,6 +114,30 @@ fn every_promise_has_its_number_in_the_manual() {
 }
 
 #[test]
+#[cfg(feature = "serde")]
+fn each_option_stands_in_the_manual_with_its_default() {
+    let defaults = serde_json::to_value(stratalog::TopicOptions::default()).unwrap();
+    let chapter = text_of("src/manual/kafka.md");
+    let section = chapter
+        .split("## Options")
+        .nth(1)
+        .unwrap()
+        .split("\n## ")
+        .next()
+        .unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let documented: serde_json::Map<_, _> = rows
+        .map(|row| {
+            row.split('|')
+                .map(|cell| cell.trim().trim_matches('`'))
+                .collect::<Vec<_>>()
+        })
+        .map(|cells| (cells[1].to_owned(), cells[2].into()))
+        .collect();
+    assert_eq!(serde_json::Value::Object(documented), defaults);
+}
+
+#[test]
 fn the_defaults_in_the_prose_are_those_of_the_code() {
     let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
     let loss = format!(
