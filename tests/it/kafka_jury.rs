@@ -56,6 +56,32 @@ impl Jury {
         serde_json::from_str(&report).expect("the report is JSON")
     }
 
+    /// Everything that Kafka has against a whole log directory that was closed in order: a refusal, a warning, a
+    /// change that it makes in all, a complaint about a file of a partition. Empty when it takes the
+    /// directory for one of its own.
+    pub(crate) fn objections(&self, log: &Path, now_ms: i64) -> Vec<String> {
+        let report = self.open(log, now_ms);
+        let mut objections = changes_in_all(&report);
+        if report["outcome"] != "opened" || report["clean_marker"] != true {
+            objections.push(format!(
+                "{}, marker {}",
+                report["outcome"], report["clean_marker"]
+            ));
+        }
+        let messages = report["messages"].as_array().into_iter().flatten();
+        let loud = messages
+            .filter_map(Value::as_str)
+            .filter(|text| !text.starts_with("INFO"));
+        objections.extend(loud.map(str::to_owned));
+        for partition in partition_directories(log) {
+            let complaints = self.complaints(&partition);
+            objections.extend(complaints.into_iter().map(|complaint| {
+                format!("{}: {complaint}", partition.file_name().unwrap().display())
+            }));
+        }
+        objections
+    }
+
     fn lines(&self, command: &str, directory: &Path, options: &[&str]) -> Vec<String> {
         let output = Command::new(&self.program)
             .arg(command)
@@ -88,6 +114,33 @@ pub(crate) fn changes_in_all(report: &Value) -> Vec<String> {
     }
 }
 
+/// The folders of a log directory, which are all partitions.
+pub(crate) fn partition_directories(log: &Path) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = std::fs::read_dir(log)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    folders.retain(|path| path.is_dir());
+    folders.sort();
+    folders
+}
+
+/// Does `work` for each item on as many threads as there are processors: a jury call is mostly the start of Java.
+pub(crate) fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = items.len().div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        let handles: Vec<_> = items
+            .chunks(share)
+            .map(|chunk| scope.spawn(|| chunk.iter().map(&work).collect::<Vec<R>>()))
+            .collect();
+        handles
+            .into_iter()
+            .flat_map(|handle| handle.join().unwrap())
+            .collect()
+    })
+}
+
 #[test]
 #[ignore = "needs Java and Maven"]
 fn the_jury_says_of_the_fixtures_what_is_written_down() {
@@ -107,24 +160,27 @@ fn the_jury_says_of_the_fixtures_what_is_written_down() {
     });
 }
 
+/// Closed fixtures in which Kafka removes snapshots that truncation, trimming or compaction had left.
+const WITH_STRAY_SNAPSHOTS: usize = 3;
+
 #[test]
 #[ignore = "needs Java and Maven"]
-fn the_jury_has_nothing_against_what_kafka_closed_and_something_against_damage() {
+fn the_jury_objects_to_damage_and_not_to_what_kafka_closed() {
     let jury = Jury::summon();
-    check_each(
-        |fixture| match jury.complaints(&fixture.partition_directory()) {
-            complaints if fixture.is_unclean() == complaints.is_empty() => {
-                vec![format!("unexpected verdict: {complaints:?}")]
-            }
-            _ => Vec::new(),
-        },
-    );
-    let plain = Fixture::all()
+    let fixtures: Vec<Fixture> = Fixture::all()
         .into_iter()
-        .find(|fixture| fixture.name == "plain")
-        .unwrap();
-    assert_eq!(
-        changes_in_all(&jury.open(&plain.log_directory(), NOW_MS)),
-        [""; 0]
-    );
+        .filter(|fixture| !fixture.name.starts_with("broker-"))
+        .collect();
+    let found = in_parallel(&fixtures, |f| jury.objections(&f.log_directory(), NOW_MS));
+    let mut with_objections = 0;
+    for (fixture, objections) in fixtures.iter().zip(found) {
+        let only_snapshots = objections.iter().all(|o| o.contains(".snapshot"));
+        assert!(
+            fixture.is_unclean() != only_snapshots,
+            "{}: {objections:?}",
+            fixture.name
+        );
+        with_objections += usize::from(only_snapshots && !objections.is_empty());
+    }
+    assert_eq!(with_objections, WITH_STRAY_SNAPSHOTS);
 }
