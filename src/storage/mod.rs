@@ -185,6 +185,10 @@ pub trait Storage: Send + Sync + fmt::Debug + private::Sealed {
 }
 
 /// An open file.
+#[allow(
+    clippy::len_without_is_empty,
+    reason = "an empty file is no special case here"
+)]
 pub trait StorageFile: Send + Sync + fmt::Debug + private::Sealed {
     /// Effect: fills `buffer` from `position` on; fewer bytes only where the file ends. The count is returned.
     /// Durable on return: nothing changes. What is read need not be on the medium.
@@ -211,10 +215,6 @@ pub trait StorageFile: Send + Sync + fmt::Debug + private::Sealed {
     /// Concurrency and errors: as `sync_data`.
     fn sync_all(&self) -> Result<()>;
 
-    #[allow(
-        clippy::len_without_is_empty,
-        reason = "an empty file is no special case here"
-    )]
     /// Effect: tells the length in bytes.
     /// Durable on return: nothing changes.
     /// Concurrency: true at the moment of asking.
@@ -228,10 +228,10 @@ pub trait StorageFile: Send + Sync + fmt::Debug + private::Sealed {
     fn set_len(&self, len_bytes: u64) -> Result<()>;
 
     /// Effect: makes `range` writable without need of more room: zeros are written there, up to the new end of the file.
-    /// The caller names only bytes at or behind the present end.
+    /// The caller names only bytes at or behind the present end; what lies between the two is filled too.
     /// Durable on return: nothing.
     /// Concurrency: beside writers of other ranges.
-    /// Errors: `Full` (the file is then as long as before), `ReadOnly`, `Io`.
+    /// Errors: `Full` (the file is then as long as before); `InvalidInput` for bytes before the end; `ReadOnly`, `Io`.
     fn prepare(&self, range: std::ops::Range<u64>) -> Result<()>;
 
     /// Effect: sets the time of change that `list` tells.

@@ -167,6 +167,7 @@ fn a_directory_sync_does_not_save_the_directorys_own_name() {
     assert_eq!(everything(&sim.crash_image(Keep::None)).len(), 2);
 }
 
+/// Promise 4, for small files.
 #[test]
 fn a_file_is_replaced_whole_at_every_crash_and_for_good_on_return() {
     let (old, new) = (vec![1; 700], vec![2; 900]);
@@ -215,8 +216,9 @@ fn a_replacement_that_forgets_a_sync_is_found_out() {
     }
 }
 
+/// What promise 10 stands against.
 #[test]
-fn a_failed_sync_leaves_a_ghost_that_no_second_sync_and_no_rewrite_saves() {
+fn a_failed_sync_leaves_a_ghost_that_no_second_sync_saves() {
     let sim = Sim::new(1);
     let file = synced_file(&sim, "a", b"1");
     file.write_at(b"23", 1).unwrap();
