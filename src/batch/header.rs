@@ -192,33 +192,30 @@ impl BatchHeader {
         })
     }
 
-    /// Writes the header over the first 61 bytes of `bytes`; used by the builder, beside `read` so that they cannot drift.
+    /// Writes the header over the first 61 bytes of a batch; beside `read`, so that they cannot drift.
     pub(crate) fn write(&self, bytes: &mut [u8; HEADER_BYTES]) {
-        let mut at = 0usize;
-        let mut put = |field: &[u8]| {
-            let end = at.saturating_add(field.len());
-            if let Some(place) = bytes.get_mut(at..end) {
-                place.copy_from_slice(field);
-            }
-            at = end;
-        };
-        put(&self.base_offset.to_i64().to_be_bytes());
-        put(&self
-            .size_bytes
-            .saturating_sub(LENGTH_END as u32)
-            .to_be_bytes());
-        put(&self.leader_epoch.to_be_bytes());
-        put(&[2]);
-        put(&self.crc.to_be_bytes());
-        put(&self.attributes.to_be_bytes());
-        put(&self.last_offset_delta.to_be_bytes());
-        put(&self.base_timestamp.to_be_bytes());
-        put(&self.max_timestamp.to_be_bytes());
-        put(&self.producer_id.to_be_bytes());
-        put(&self.producer_epoch.to_be_bytes());
-        put(&self.base_sequence.to_be_bytes());
-        put(&self.count.to_be_bytes());
-        debug_assert_eq!(at, HEADER_BYTES, "every field was written");
+        let length = self.size_bytes.saturating_sub(LENGTH_END as u32);
+        put_at(
+            bytes,
+            BASE_OFFSET_AT,
+            self.base_offset.to_i64().to_be_bytes(),
+        );
+        put_at(bytes, LENGTH_AT, length.to_be_bytes());
+        put_at(bytes, EPOCH_AT, self.leader_epoch.to_be_bytes());
+        put_at(bytes, MAGIC_AT, [2]);
+        put_at(bytes, CRC_AT, self.crc.to_be_bytes());
+        put_at(bytes, ATTRIBUTES_AT, self.attributes.to_be_bytes());
+        put_at(
+            bytes,
+            LAST_OFFSET_DELTA_AT,
+            self.last_offset_delta.to_be_bytes(),
+        );
+        put_at(bytes, BASE_TIMESTAMP_AT, self.base_timestamp.to_be_bytes());
+        put_at(bytes, MAX_TIMESTAMP_AT, self.max_timestamp.to_be_bytes());
+        put_at(bytes, PRODUCER_ID_AT, self.producer_id.to_be_bytes());
+        put_at(bytes, PRODUCER_EPOCH_AT, self.producer_epoch.to_be_bytes());
+        put_at(bytes, BASE_SEQUENCE_AT, self.base_sequence.to_be_bytes());
+        put_at(bytes, COUNT_AT, self.count.to_be_bytes());
     }
 
     pub(crate) fn base_offset(&self) -> Offset {
@@ -362,15 +359,15 @@ pub(crate) fn checksum(batch: &[u8]) -> u32 {
 
 /// Stamps the place in the log: base offset and leader epoch, both outside of the CRC.
 pub(crate) fn stamp(batch: &mut [u8], base_offset: Offset, epoch: LeaderEpoch) {
-    put_at(batch, BASE_OFFSET_AT, &base_offset.to_i64().to_be_bytes());
-    put_at(batch, EPOCH_AT, &epoch.get().to_be_bytes());
+    put_at(batch, BASE_OFFSET_AT, base_offset.to_i64().to_be_bytes());
+    put_at(batch, EPOCH_AT, epoch.get().to_be_bytes());
 }
 
 /// Gives all records of an encoded batch that has log-assigned times the time `now`: base and max timestamp,
 /// and the CRC anew. Legal because the deltas of such a batch are all zero.
 pub(crate) fn restamp_time(batch: &mut [u8], now: Timestamp) {
-    put_at(batch, BASE_TIMESTAMP_AT, &now.as_millis().to_be_bytes());
-    put_at(batch, MAX_TIMESTAMP_AT, &now.as_millis().to_be_bytes());
+    put_at(batch, BASE_TIMESTAMP_AT, now.as_millis().to_be_bytes());
+    put_at(batch, MAX_TIMESTAMP_AT, now.as_millis().to_be_bytes());
     write_checksum(batch);
 }
 
@@ -389,23 +386,25 @@ pub(crate) fn set_log_append_time(batch: &mut [u8], now: Timestamp) {
     put_at(
         batch,
         ATTRIBUTES_AT,
-        &(attributes | LOG_APPEND_TIME_BIT).to_be_bytes(),
+        (attributes | LOG_APPEND_TIME_BIT).to_be_bytes(),
     );
-    put_at(batch, MAX_TIMESTAMP_AT, &now.as_millis().to_be_bytes());
+    put_at(batch, MAX_TIMESTAMP_AT, now.as_millis().to_be_bytes());
     write_checksum(batch);
 }
 
 /// Computes the CRC of a batch and writes it to its place.
 pub(crate) fn write_checksum(batch: &mut [u8]) {
     let crc = checksum(batch);
-    put_at(batch, CRC_AT, &crc.to_be_bytes());
+    put_at(batch, CRC_AT, crc.to_be_bytes());
 }
 
-fn put_at(batch: &mut [u8], at: usize, value: &[u8]) {
+/// With a constant place and a fixed size this is one store.
+#[inline]
+fn put_at<const N: usize>(batch: &mut [u8], at: usize, value: [u8; N]) {
     if let Some(place) = batch
         .get_mut(at..)
-        .and_then(|behind| behind.get_mut(..value.len()))
+        .and_then(|behind| behind.first_chunk_mut())
     {
-        place.copy_from_slice(value);
+        *place = value;
     }
 }

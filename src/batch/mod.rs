@@ -9,7 +9,7 @@
 //! ```
 //!
 //! [`UnverifiedBatch`] is bytes that came from somewhere; it shows no records. [`RecordBatch`] has been verified
-//! and is a private copy, so what it shows cannot change after the check.
+//! and is immutable, so what it shows cannot change after the check.
 //!
 //! This folder must never know what a file, a segment or a partition is.
 

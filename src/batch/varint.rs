@@ -69,18 +69,31 @@ fn take_long(input: &mut &[u8], last_shift: u32) -> Result<u64, &'static str> {
 /// Writes a number behind what `out` holds. One of 32 bits looks the same as one of 64.
 #[inline]
 pub(super) fn put(out: &mut Vec<u8>, value: i64) {
-    let mut rest = zig_zag(value);
+    let [first, ..] = zig_zag(value).to_le_bytes();
+    if zig_zag(value) < u64::from(MORE) {
+        out.push(first);
+    } else {
+        put_long(out, zig_zag(value));
+    }
+}
+
+fn put_long(out: &mut Vec<u8>, mut rest: u64) {
     while rest >= u64::from(MORE) {
-        out.push(rest.to_le_bytes()[0] | MORE);
+        let [first, ..] = rest.to_le_bytes();
+        out.push(first | MORE);
         rest >>= 7;
     }
-    out.push(rest.to_le_bytes()[0]);
+    let [last, ..] = rest.to_le_bytes();
+    out.push(last);
 }
 
 /// How many bytes a number takes.
 #[inline]
 pub(super) fn size(value: i64) -> u64 {
-    let bits = u64::BITS.saturating_sub((zig_zag(value) | 1).leading_zeros());
+    if zig_zag(value) < u64::from(MORE) {
+        return 1;
+    }
+    let bits = u64::BITS.saturating_sub(zig_zag(value).leading_zeros());
     u64::from(bits.div_ceil(7))
 }
 

@@ -15,7 +15,7 @@ mod snappy;
 mod zstd;
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io;
 use std::str::FromStr;
 
 use bytes::Bytes;
@@ -350,7 +350,7 @@ const FIRST_STEP_BYTES: usize = 16 << 10;
 
 /// Reads to the end, in steps that grow with what has come out, never past the limit.
 #[cfg(any(feature = "gzip", feature = "lz4", feature = "zstd"))]
-fn read_within(mut reader: impl Read, limit_bytes: usize) -> Result<Vec<u8>, Fault> {
+fn read_within(mut reader: impl io::Read, limit_bytes: usize) -> Result<Vec<u8>, Fault> {
     let mut output: Vec<u8> = Vec::new();
     loop {
         let filled = output.len();
@@ -381,7 +381,7 @@ fn read_within(mut reader: impl Read, limit_bytes: usize) -> Result<Vec<u8>, Fau
 }
 
 #[cfg(any(feature = "gzip", feature = "lz4", feature = "zstd"))]
-fn read_some(reader: &mut impl Read, space: &mut [u8]) -> Result<usize, Fault> {
+fn read_some(reader: &mut impl io::Read, space: &mut [u8]) -> Result<usize, Fault> {
     loop {
         match reader.read(space) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -1,8 +1,11 @@
 //! What holds for every batch, by random ones.
 
+use std::hash::{BuildHasher, RandomState};
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 use super::hostile::with_payload;
 use super::*;
@@ -48,8 +51,27 @@ fn push(builder: &mut RecordBatchBuilder, sample: &Sample, timed: bool) {
     builder.push(record).unwrap();
 }
 
+/// A failing run prints the seed; `SEED=<number>` runs the same cases again, `CASES=<number>` more of them.
+fn config() -> ProptestConfig {
+    let number = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .and_then(|text| text.parse::<u64>().ok())
+    };
+    let seed = number("SEED").unwrap_or_else(|| RandomState::new().hash_one(0u8));
+    println!("SEED={seed}");
+    ProptestConfig {
+        cases: number("CASES")
+            .and_then(|cases| u32::try_from(cases).ok())
+            .unwrap_or(1_000),
+        rng_seed: RngSeed::Fixed(seed),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(config())]
 
     #[test]
     fn what_goes_in_comes_out(

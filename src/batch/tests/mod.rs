@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::header::{self, NewHeader, ProducerStamp};
 use super::*;
-use crate::compress::{Codec, Compression, Level};
-use crate::error::{Error, ErrorKind, GapCause, Result};
+use crate::compress::{Codec, Compression};
+use crate::error::{ErrorKind, GapCause, Result};
 use crate::ids::{LeaderEpoch, ProducerEpoch, ProducerId, Sequence};
 use crate::offset::Offset;
 use crate::timestamp::Timestamp;
@@ -482,4 +482,16 @@ fn one_record_into_a_warm_buffer_and_reading_it_back_allocates_nothing() {
         );
     });
     assert_eq!(used.count_total, 0);
+}
+
+#[test]
+fn a_record_above_what_a_segment_holds_is_too_large_before_anything_is_copied() {
+    let megabyte = vec![0; 1 << 20];
+    let headers = vec![("h", Some(&megabyte[..])); 2_048];
+    let mut out = Vec::new();
+    let record = Record::new("v").headers(&headers);
+    let error = encode_single(&record, Compression::None, T0, &mut out).expect_err("2 GiB");
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    assert!(error.to_string().contains("2147483647"), "{error}");
+    assert_eq!(out.capacity(), 0);
 }
