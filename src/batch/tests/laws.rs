@@ -52,6 +52,7 @@ fn push(builder: &mut RecordBatchBuilder, sample: &Sample, timed: bool) {
 }
 
 /// A failing run prints the seed; `SEED=<number>` runs the same cases again, `CASES=<number>` more of them.
+#[allow(clippy::print_stdout, reason = "a failing run must tell its seed")]
 fn config() -> ProptestConfig {
     let number = |name: &str| {
         std::env::var(name)
