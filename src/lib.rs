@@ -41,3 +41,5 @@ pub use partition::{
     Durable, FsyncPolicy, HighWatermark, Partition, ReadUpTo, Retention, Ticket, TopicOptions,
     Watermarks, WritePath,
 };
+// floor 7
+mod directory;

@@ -9,6 +9,35 @@ use crate::storage::BootId;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Incarnation(pub(crate) [u8; 16]);
 
+impl Incarnation {
+    /// Reads the form that `Display` writes, a UUID's; `None` for anything else.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let digits: String = text.split('-').collect();
+        let dashes = text
+            .char_indices()
+            .filter(|(_, c)| *c == '-')
+            .map(|(at, _)| at);
+        if !dashes.eq([8, 13, 18, 23]) || digits.len() != 32 || digits.contains('+') {
+            return None;
+        }
+        u128::from_str_radix(&digits, 16)
+            .ok()
+            .map(|bits| Self(bits.to_be_bytes()))
+    }
+}
+
+impl std::fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, byte) in self.0.iter().enumerate() {
+            if matches!(index, 4 | 6 | 8 | 10) {
+                f.write_str("-")?;
+            }
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
 /// The values of a slot. Each is a bound that stays true when stale.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Facts {

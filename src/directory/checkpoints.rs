@@ -1,0 +1,186 @@
+//! Kafka's text checkpoints of a log directory: `topic partition offset` a line.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::offset::Offset;
+use crate::storage::{Storage, read_small_file, replace_file};
+use crate::topic::{TopicName, TopicPartition};
+
+pub(super) const RECOVERY_POINT: &str = "recovery-point-offset-checkpoint";
+pub(super) const LOG_START: &str = "log-start-offset-checkpoint";
+pub(super) const HIGH_WATERMARK: &str = "replication-offset-checkpoint";
+
+/// No checkpoint is larger: a million partitions with long names.
+const LARGEST_BYTES: u64 = 300 << 20;
+
+/// Which checkpoint.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum CheckpointName {
+    /// First offset that is not known to be on the medium.
+    RecoveryPoint,
+    /// Log start, of partitions whose start lies above their first segment's base.
+    LogStart,
+    /// High watermark.
+    HighWatermark,
+}
+
+impl CheckpointName {
+    pub(crate) const ALL: [Self; 3] = [Self::RecoveryPoint, Self::LogStart, Self::HighWatermark];
+
+    pub(crate) const fn file(self) -> &'static str {
+        match self {
+            Self::RecoveryPoint => RECOVERY_POINT,
+            Self::LogStart => LOG_START,
+            Self::HighWatermark => HIGH_WATERMARK,
+        }
+    }
+}
+
+/// The entries of one checkpoint.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Checkpoint {
+    offsets: BTreeMap<TopicPartition, Offset>,
+}
+
+impl Checkpoint {
+    /// Reads a checkpoint; a missing or empty file has no entries.
+    ///
+    /// # Errors
+    /// `Corrupt` for anything that Kafka would not take; `Io`.
+    pub(crate) fn read(storage: &dyn Storage, dir: &Path, name: CheckpointName) -> Result<Self> {
+        let path = dir.join(name.file());
+        let Some(content) = read_small_file(storage, &path, LARGEST_BYTES)? else {
+            return Ok(Self::default());
+        };
+        Self::parse(&content).map_err(|what| {
+            Error::new(ErrorKind::Corrupt, format!("a checkpoint cannot be read: {what}"))
+                .path_is(path)
+                .remedy("a broker would refuse this directory; remove the file, so that recovery reads the log instead")
+        })
+    }
+
+    fn parse(content: &[u8]) -> Result<Self, &'static str> {
+        let text = std::str::from_utf8(content).map_err(|_| "it is no UTF-8")?;
+        let mut lines = text.lines();
+        let Some(version) = lines.next() else {
+            return Ok(Self::default());
+        };
+        if version.trim() != "0" {
+            return Err("its version is not 0");
+        }
+        let count = lines.next().ok_or("its count is missing")?;
+        let count: usize = count.trim().parse().map_err(|_| "its count is no number")?;
+        let mut offsets = BTreeMap::new();
+        let mut seen = 0usize;
+        for line in lines {
+            let mut words = line.split_whitespace();
+            let (Some(topic), Some(index), Some(offset), None) =
+                (words.next(), words.next(), words.next(), words.next())
+            else {
+                return Err("a line is not \"topic partition offset\"");
+            };
+            seen = seen.saturating_add(1);
+            let partition = TopicName::new(topic)
+                .ok()
+                .zip(index.parse().ok())
+                .and_then(|(topic, index)| TopicPartition::new(topic, index).ok())
+                .ok_or("a line names no partition")?;
+            let offset: i64 = offset.parse().map_err(|_| "an offset is no number")?;
+            // Kafka writes -1 for a partition whose offset it does not know.
+            if let Some(offset) = Offset::from_i64(offset) {
+                offsets.insert(partition, offset);
+            }
+        }
+        if seen == count {
+            Ok(Self { offsets })
+        } else {
+            Err("its count does not match its lines")
+        }
+    }
+
+    pub(crate) fn get(&self, partition: &TopicPartition) -> Option<Offset> {
+        self.offsets.get(partition).copied()
+    }
+
+    pub(crate) fn set(&mut self, partition: TopicPartition, offset: Offset) {
+        self.offsets.insert(partition, offset);
+    }
+
+    pub(crate) fn to_text(&self) -> String {
+        let mut text = format!("0\n{}\n", self.offsets.len());
+        for (partition, offset) in &self.offsets {
+            text.push_str(&format!(
+                "{} {} {offset}\n",
+                partition.topic(),
+                partition.index()
+            ));
+        }
+        text
+    }
+
+    /// Replaces the file; durable on return.
+    pub(crate) fn write(
+        &self,
+        storage: &dyn Storage,
+        dir: &Path,
+        name: CheckpointName,
+    ) -> Result<()> {
+        replace_file(storage, &dir.join(name.file()), self.to_text().as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::Memory;
+
+    fn partition(topic: &str, index: u32) -> TopicPartition {
+        TopicPartition::new(TopicName::new(topic).unwrap(), index).unwrap()
+    }
+
+    #[test]
+    fn a_checkpoint_reads_back_as_it_was_written() {
+        let storage = Memory::new();
+        let dir = Path::new("/log");
+        storage.create_dir(dir).unwrap();
+        let name = CheckpointName::LogStart;
+        assert_eq!(
+            Checkpoint::read(&storage, dir, name).unwrap(),
+            Checkpoint::default()
+        );
+        let mut checkpoint = Checkpoint::default();
+        checkpoint.set(partition("b", 10), Offset::MAX);
+        checkpoint.set(partition("a.b-c", 0), Offset::ZERO);
+        checkpoint.write(&storage, dir, name).unwrap();
+        assert_eq!(Checkpoint::read(&storage, dir, name).unwrap(), checkpoint);
+        assert_eq!(
+            checkpoint.to_text(),
+            "0\n2\na.b-c 0 0\nb 10 9223372036854775807\n"
+        );
+    }
+
+    #[test]
+    fn kafkas_own_lines_are_taken_and_damage_is_named() {
+        let read = Checkpoint::parse(b"0\n2\nevents 0 200\nevents 1 -1\n").unwrap();
+        assert_eq!(
+            read.get(&partition("events", 0)).map(Offset::get),
+            Some(200)
+        );
+        assert_eq!(read.get(&partition("events", 1)), None);
+        assert_eq!(Checkpoint::parse(b"").unwrap(), Checkpoint::default());
+        for (content, what) in [
+            (&b"1\n0\n"[..], "version"),
+            (b"0\n", "count"),
+            (b"0\n2\na 0 1\n", "count"),
+            (b"0\n1\na 0\n", "line"),
+            (b"0\n1\n../x 0 1\n", "partition"),
+            (b"0\n1\na 0 x\n", "offset"),
+            (b"\xff", "UTF-8"),
+        ] {
+            let found = Checkpoint::parse(content).expect_err(what);
+            assert!(found.contains(what), "{found}");
+        }
+    }
+}

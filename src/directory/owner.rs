@@ -1,0 +1,408 @@
+//! Who wrote last in a log directory: the first question of every open, and a table.
+//!
+//! `stratalog.owner` holds the incarnation, a counter of opens, and the CRC-32 of each file that a Kafka broker would have changed. It is
+//! synced before the marker is deleted, so that after a crash of ours those files are byte for byte as it says.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::checkpoints::CheckpointName;
+use super::marker::Marker;
+use super::{check_checksum_line, with_checksum_line};
+use crate::error::{Error, ErrorKind, Result};
+use crate::partition::{Incarnation, Owner};
+use crate::storage::{Storage, read_small_file, replace_file};
+
+pub(super) const FILE: &str = "stratalog.owner";
+pub(super) const META_PROPERTIES: &str = "meta.properties";
+const HEAD: &str = "stratalog-owner 1";
+const LARGEST_BYTES: u64 = 64 << 10;
+/// Larger files are told apart by their length alone; no checkpoint reaches it.
+const LARGEST_WITNESS_BYTES: u64 = 300 << 20;
+
+/// Files that a broker changes when it runs here.
+const WITNESSES: [&str; 5] = [
+    META_PROPERTIES,
+    CheckpointName::RecoveryPoint.file(),
+    CheckpointName::LogStart.file(),
+    CheckpointName::HighWatermark.file(),
+    "cleaner-offset-checkpoint",
+];
+
+/// What a witness looked like; `None` when it was not there.
+pub(crate) type Seen = Option<u32>;
+
+/// The content of `stratalog.owner`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct OwnerFile {
+    pub(crate) incarnation: Incarnation,
+    /// How often the directory was opened for writing: a follower tells two writers of one incarnation apart by it.
+    pub(crate) opens: u64,
+    /// Per witness, each look that is ours: what we last saw, and what we are about to write.
+    witnesses: BTreeMap<String, Vec<Seen>>,
+}
+
+impl OwnerFile {
+    pub(crate) fn new(incarnation: Incarnation) -> Self {
+        Self {
+            incarnation,
+            opens: 0,
+            witnesses: BTreeMap::new(),
+        }
+    }
+
+    /// Reads the file; `None` when it is missing or damaged: then nobody knows, which reads as somebody else.
+    pub(crate) fn read(storage: &dyn Storage, dir: &Path) -> Result<Option<Self>> {
+        match read_small_file(storage, &dir.join(FILE), LARGEST_BYTES) {
+            Ok(content) => Ok(content.and_then(|content| Self::parse(&content).ok())),
+            Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn parse(content: &[u8]) -> Result<Self, &'static str> {
+        let mut lines = check_checksum_line(content)?.lines();
+        if lines.next() != Some(HEAD) {
+            return Err("its first line is unknown");
+        }
+        let incarnation = lines
+            .next()
+            .and_then(|line| line.strip_prefix("incarnation "));
+        let incarnation = incarnation
+            .and_then(Incarnation::parse)
+            .ok_or("its incarnation is unreadable")?;
+        let opens = lines.next().and_then(|line| line.strip_prefix("opens "));
+        let opens = opens
+            .and_then(|text| text.parse().ok())
+            .ok_or("its counter is unreadable")?;
+        let mut witnesses = BTreeMap::new();
+        for line in lines {
+            let mut words = line.split(' ');
+            let name = words.next().ok_or("a line is empty")?;
+            let looks: Option<Vec<Seen>> = words.map(parse_seen).collect();
+            witnesses.insert(name.to_owned(), looks.ok_or("a checksum is unreadable")?);
+        }
+        Ok(Self {
+            incarnation,
+            opens,
+            witnesses,
+        })
+    }
+
+    /// Replaces the file; durable on return.
+    pub(crate) fn write(&self, storage: &dyn Storage, dir: &Path) -> Result<()> {
+        let mut text = format!(
+            "{HEAD}\nincarnation {}\nopens {}\n",
+            self.incarnation, self.opens
+        );
+        for (name, looks) in &self.witnesses {
+            text.push_str(name);
+            for look in looks {
+                match look {
+                    Some(checksum) => text.push_str(&format!(" {checksum:08x}")),
+                    None => text.push_str(" absent"),
+                }
+            }
+            text.push('\n');
+        }
+        replace_file(
+            storage,
+            &dir.join(FILE),
+            with_checksum_line(text).as_bytes(),
+        )
+    }
+
+    /// Notes how every witness looks now; earlier looks are forgotten.
+    pub(crate) fn look_again(&mut self, storage: &dyn Storage, dir: &Path) -> Result<()> {
+        for name in WITNESSES {
+            self.witnesses
+                .insert(name.to_owned(), vec![look_at(storage, dir, name)?]);
+        }
+        Ok(())
+    }
+
+    /// Notes what we are about to write in the place of a witness, beside how it looks now: a crash between the two leaves one of them.
+    pub(crate) fn expect(&mut self, checkpoint: CheckpointName, content: &str) {
+        let look = Some(crc32fast::hash(content.as_bytes()));
+        self.witnesses
+            .entry(checkpoint.file().to_owned())
+            .or_default()
+            .push(look);
+    }
+
+    /// Whether every witness looks as we left it.
+    fn recognises(&self, storage: &dyn Storage, dir: &Path) -> Result<bool> {
+        for name in WITNESSES {
+            let look = look_at(storage, dir, name)?;
+            if !self
+                .witnesses
+                .get(name)
+                .is_some_and(|looks| looks.contains(&look))
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn parse_seen(word: &str) -> Option<Seen> {
+    if word == "absent" {
+        Some(None)
+    } else {
+        u32::from_str_radix(word, 16).ok().map(Some)
+    }
+}
+
+fn look_at(storage: &dyn Storage, dir: &Path, name: &str) -> Result<Seen> {
+    let content = read_small_file(storage, &dir.join(name), LARGEST_WITNESS_BYTES);
+    match content {
+        Ok(content) => Ok(content.map(|content| crc32fast::hash(&content))),
+        // Not as we left it, whatever it is: we never write such a thing.
+        Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::InvalidInput) => {
+            Ok(Some(0))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What the owner question is decided by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct OwnerFacts {
+    pub(crate) contents: Contents,
+    pub(crate) marker: MarkerFact,
+    pub(crate) witnesses: Witnesses,
+}
+
+/// Whether anything stands in the directory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Contents {
+    Nothing,
+    Something,
+}
+
+/// The marker, held against `stratalog.owner`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum MarkerFact {
+    Absent,
+    OurIncarnation,
+    AnotherOrNone,
+}
+
+/// The files that a broker would have changed, held against `stratalog.owner`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Witnesses {
+    AsWeLeftThem,
+    /// Changed, or there is no readable `stratalog.owner` to hold them against.
+    Changed,
+}
+
+impl OwnerFacts {
+    /// Gathers the facts; writes nothing.
+    pub(crate) fn gather(
+        storage: &dyn Storage,
+        dir: &Path,
+        is_empty: bool,
+        file: Option<&OwnerFile>,
+    ) -> Result<Self> {
+        let marker = match Marker::read(storage, dir)? {
+            Marker::Absent => MarkerFact::Absent,
+            Marker::Ours(incarnation)
+                if file.is_some_and(|file| file.incarnation == incarnation) =>
+            {
+                MarkerFact::OurIncarnation
+            }
+            Marker::Ours(_) | Marker::Foreign => MarkerFact::AnotherOrNone,
+        };
+        let recognised = match file {
+            Some(file) => file.recognises(storage, dir)?,
+            None => false,
+        };
+        Ok(Self {
+            contents: if is_empty {
+                Contents::Nothing
+            } else {
+                Contents::Something
+            },
+            marker,
+            witnesses: if recognised {
+                Witnesses::AsWeLeftThem
+            } else {
+                Witnesses::Changed
+            },
+        })
+    }
+}
+
+/// One row of the owner table, in the words of the manual.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OwnerRow {
+    pub(crate) letter: char,
+    pub(crate) when: &'static str,
+    pub(crate) verdict: Owner,
+    pub(crate) reason: &'static str,
+}
+
+/// The owner table, asked from the top: exactly one row holds for each combination of facts.
+pub(crate) const OWNER_ROWS: [OwnerRow; 5] = [
+    OwnerRow {
+        letter: 'n',
+        when: "the directory is empty",
+        verdict: Owner::Fresh,
+        reason: "nobody wrote here; an incarnation is drawn",
+    },
+    OwnerRow {
+        letter: 'a',
+        when: "marker with our incarnation",
+        verdict: Owner::OursClean,
+        reason: "we closed, and nobody opened since: a broker deletes the marker when it opens",
+    },
+    OwnerRow {
+        letter: 'b',
+        when: "marker without it, or with another one",
+        verdict: Owner::ForeignClean,
+        reason: "somebody else closed cleanly; our own facts describe an older state and are drawn anew",
+    },
+    OwnerRow {
+        letter: 'c',
+        when: "no marker, and every file that a broker would change is as we left it",
+        verdict: Owner::OursUnclean,
+        reason: "we were the last to open, and did not close",
+    },
+    OwnerRow {
+        letter: 'd',
+        when: "no marker, and one of those files is not as we left it",
+        verdict: Owner::ForeignUnclean,
+        reason: "somebody else opened after us and did not close",
+    },
+];
+
+/// Asks the table.
+pub(crate) fn decide_owner(facts: OwnerFacts) -> OwnerRow {
+    let holds = |row: &OwnerRow| match row.verdict {
+        Owner::Fresh => facts.contents == Contents::Nothing,
+        Owner::OursClean => facts.marker == MarkerFact::OurIncarnation,
+        Owner::ForeignClean => facts.marker == MarkerFact::AnotherOrNone,
+        Owner::OursUnclean => facts.witnesses == Witnesses::AsWeLeftThem,
+        Owner::ForeignUnclean => true,
+    };
+    *OWNER_ROWS
+        .iter()
+        .find(|row| holds(row))
+        .expect("the last row always holds")
+}
+
+/// A new incarnation.
+pub(crate) fn draw_incarnation() -> Result<Incarnation> {
+    let mut bytes = [0u8; 16];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        Error::new(ErrorKind::Io, "the system gives no random numbers").caused_by(error.to_string())
+    })?;
+    Ok(Incarnation(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::Memory;
+
+    fn verdict(contents: Contents, marker: MarkerFact, witnesses: Witnesses) -> Owner {
+        decide_owner(OwnerFacts {
+            contents,
+            marker,
+            witnesses,
+        })
+        .verdict
+    }
+
+    #[test]
+    fn every_combination_of_facts_has_its_verdict() {
+        use Contents::{Nothing, Something};
+        use MarkerFact::{Absent, AnotherOrNone, OurIncarnation};
+        use Witnesses::{AsWeLeftThem, Changed};
+        let mut hit = std::collections::BTreeSet::new();
+        for contents in [Nothing, Something] {
+            for marker in [Absent, OurIncarnation, AnotherOrNone] {
+                for witnesses in [AsWeLeftThem, Changed] {
+                    let expected = match (contents, marker, witnesses) {
+                        (Nothing, ..) => Owner::Fresh,
+                        (_, OurIncarnation, _) => Owner::OursClean,
+                        (_, AnotherOrNone, _) => Owner::ForeignClean,
+                        (_, Absent, AsWeLeftThem) => Owner::OursUnclean,
+                        (_, Absent, Changed) => Owner::ForeignUnclean,
+                    };
+                    assert_eq!(verdict(contents, marker, witnesses), expected);
+                    let row = decide_owner(OwnerFacts {
+                        contents,
+                        marker,
+                        witnesses,
+                    });
+                    hit.insert(row.letter);
+                }
+            }
+        }
+        assert_eq!(hit.len(), OWNER_ROWS.len(), "every row is reached: {hit:?}");
+    }
+
+    fn gather(storage: &Memory, dir: &Path) -> Owner {
+        let file = OwnerFile::read(storage, dir).unwrap();
+        decide_owner(OwnerFacts::gather(storage, dir, false, file.as_ref()).unwrap()).verdict
+    }
+
+    #[test]
+    fn a_broker_that_changed_a_checkpoint_is_recognised_and_our_own_crash_too() {
+        let storage = Memory::new();
+        let dir = Path::new("/log");
+        storage.create_dir(dir).unwrap();
+        assert_eq!(
+            gather(&storage, dir),
+            Owner::ForeignUnclean,
+            "no owner file"
+        );
+        let mut file = OwnerFile::new(draw_incarnation().unwrap());
+        file.look_again(&storage, dir).unwrap();
+        file.write(&storage, dir).unwrap();
+        assert_eq!(gather(&storage, dir), Owner::OursUnclean);
+        Marker::write(&storage, dir, file.incarnation).unwrap();
+        assert_eq!(gather(&storage, dir), Owner::OursClean);
+        Marker::delete(&storage, dir).unwrap();
+        let checkpoint = dir.join(CheckpointName::RecoveryPoint.file());
+        replace_file(&storage, &checkpoint, b"0\n0\n").unwrap();
+        assert_eq!(gather(&storage, dir), Owner::ForeignUnclean);
+        Marker::write(&storage, dir, Incarnation([1; 16])).unwrap();
+        assert_eq!(gather(&storage, dir), Owner::ForeignClean);
+    }
+
+    #[test]
+    fn a_crash_while_we_write_a_checkpoint_leaves_either_look_ours() {
+        let storage = Memory::new();
+        let dir = Path::new("/log");
+        storage.create_dir(dir).unwrap();
+        let mut file = OwnerFile::new(draw_incarnation().unwrap());
+        file.look_again(&storage, dir).unwrap();
+        file.expect(CheckpointName::LogStart, "0\n0\n");
+        file.write(&storage, dir).unwrap();
+        assert_eq!(gather(&storage, dir), Owner::OursUnclean, "before");
+        replace_file(
+            &storage,
+            &dir.join(CheckpointName::LogStart.file()),
+            b"0\n0\n",
+        )
+        .unwrap();
+        assert_eq!(gather(&storage, dir), Owner::OursUnclean, "after");
+    }
+
+    #[test]
+    fn a_damaged_owner_file_reads_as_nobodys() {
+        let storage = Memory::new();
+        let dir = Path::new("/log");
+        storage.create_dir(dir).unwrap();
+        let mut file = OwnerFile::new(draw_incarnation().unwrap());
+        file.opens = 41;
+        file.look_again(&storage, dir).unwrap();
+        file.write(&storage, dir).unwrap();
+        assert_eq!(OwnerFile::read(&storage, dir).unwrap(), Some(file));
+        replace_file(&storage, &dir.join(FILE), b"stratalog-owner 1\n").unwrap();
+        assert_eq!(OwnerFile::read(&storage, dir).unwrap(), None);
+    }
+}
