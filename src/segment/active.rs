@@ -1,104 +1,573 @@
 //! The segment that is being written. Consumed by `seal`.
-use super::{AbortedTransaction, Rebuilt, SegmentFiles, SegmentHome, SegmentSettings};
-use crate::batch::BatchHeader;
-use crate::error::Result;
-use crate::offset::{FilePosition, Offset};
-use crate::timestamp::Timestamp;
+//!
+//! An append is one write and the index entries of its batches in memory; the index files are written when the segment is
+//! sealed or closed. This module never syncs: `SegmentFiles::sync` does, for whoever has the turn.
+
 use std::sync::Arc;
+
+use super::growing::GrowingIndexes;
+use super::scan::{OffsetRule, Step, WalkStart, Walker};
+use super::{
+    AbortedTransaction, FileName, Rebuilt, SegmentFiles, SegmentHome, SegmentSettings, SegmentShape,
+};
+use super::{offset_index, time_index, txn_index};
+use crate::batch::{BatchHeader, HEADER_BYTES};
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::{MAX_SEGMENT_BYTES, MAX_SEGMENT_OFFSET_SPAN};
+use crate::offset::{FilePosition, Offset};
+use crate::storage::{Access, StorageFile};
+use crate::timestamp::Timestamp;
+
+/// The first step in which space is prepared, and the largest: each is twice the one before.
+const FIRST_PREPARED_BYTES: u64 = 64 << 10;
+const MOST_PREPARED_BYTES: u64 = 1 << 20;
+
 /// The one segment of a partition that grows.
 #[derive(Debug)]
 pub(crate) struct ActiveSegment {
+    home: SegmentHome,
     files: Arc<SegmentFiles>,
+    log: Arc<dyn StorageFile>,
+    /// Whole batches.
+    size: FilePosition,
+    next_offset: Offset,
+    /// Length of the file: `size`, and prepared space behind it.
+    file_bytes: u64,
+    prepare_step_bytes: u64,
+    txn_index: Option<TxnIndexFile>,
 }
+
+#[derive(Debug)]
+struct TxnIndexFile {
+    file: Arc<dyn StorageFile>,
+    bytes: u64,
+}
+
 /// What the seal says of the segment for `stratalog.segments`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct SealedFacts {
     pub(crate) base: Offset,
     pub(crate) end: Offset,
     pub(crate) sealed_at: Timestamp,
-    pub(crate) prefix_crc: u32,
+    /// `None` when not all batches were read since the segment was opened: after a clean open only the tail is.
+    pub(crate) prefix_crc: Option<u32>,
 }
+
+/// A seal that failed, a full disk for example: the segment is as it was and takes appends.
+#[derive(Debug)]
+pub(crate) struct Unsealed {
+    pub(crate) segment: ActiveSegment,
+    pub(crate) error: Error,
+}
+
+impl From<Box<Unsealed>> for Error {
+    fn from(unsealed: Box<Unsealed>) -> Self {
+        unsealed.error
+    }
+}
+
+/// What [`ActiveSegment::reopen`] found.
+#[derive(Debug)]
+pub(crate) enum Reopened {
+    Ready(ActiveSegment),
+    /// Log or indexes are not as a clean close leaves them; says what. `rebuild` tells more.
+    Damaged(&'static str),
+}
+
 impl ActiveSegment {
-    /// Makes the `.log` of a new segment (nothing else: indexes reach their files later).
+    /// Makes the `.log` of a new segment (nothing else: indexes reach their files later). Durable after the first sync.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when the file is there; `Full`, `ReadOnly`, `Io`.
     pub(crate) fn create(
         home: SegmentHome,
         base: Offset,
         settings: SegmentSettings,
     ) -> Result<Self> {
-        let _ = (home, base, settings);
-        todo!()
+        let log = home.storage.create(&home.path(FileName::Log(base)))?;
+        let indexes = GrowingIndexes::new(base, settings);
+        Ok(Self::with_indexes(
+            home,
+            log,
+            base,
+            base,
+            FilePosition::ZERO,
+            indexes,
+        ))
     }
-    /// Goes on with a segment that `rebuild` has walked (its valid length is the end; the file is cut to it if longer).
+
+    /// Goes on with a segment that `rebuild` has walked: its valid length is the end, and the file is cut to it if longer.
+    /// The index files are removed; aborted transactions come back through `append_aborted`.
     pub(crate) fn resume(
         home: SegmentHome,
         rebuilt: Rebuilt,
         settings: SegmentSettings,
     ) -> Result<Self> {
-        let _ = (home, rebuilt, settings);
-        todo!()
+        let Rebuilt {
+            base,
+            end,
+            valid,
+            mut indexes,
+            ..
+        } = rebuilt;
+        let log = home
+            .storage
+            .open(&home.path(FileName::Log(base)), Access::Write)?;
+        for name in [
+            FileName::OffsetIndex(base),
+            FileName::TimeIndex(base),
+            FileName::TxnIndex(base),
+        ] {
+            home.remove(name)?;
+        }
+        if log.len()? > valid.to_u64() {
+            log.set_len(valid.to_u64())?;
+        }
+        indexes.use_settings(settings);
+        Ok(Self::with_indexes(home, log, base, end, valid, indexes))
     }
-    /// Goes on with a segment that was closed cleanly: trusts size and indexes, reads only the tail behind the last index entry.
-    /// (May call `rebuild` from that position.)
+
+    /// Goes on with a segment that was closed cleanly: trusts size and indexes, reads only the tail behind the last index
+    /// entry. Writes nothing.
     pub(crate) fn reopen(
         home: SegmentHome,
         base: Offset,
         settings: SegmentSettings,
-    ) -> Result<Self> {
-        let _ = (home, base, settings);
-        todo!()
+    ) -> Result<Reopened> {
+        let path = home.path(FileName::Log(base));
+        let log = home.storage.open(&path, Access::Write)?;
+        let Some(size) =
+            FilePosition::from_u64(log.len()?).filter(|s| s.get() <= MAX_SEGMENT_BYTES)
+        else {
+            return Ok(Reopened::Damaged("the segment is above 2 GiB"));
+        };
+        let Some(mut indexes) = read_indexes(&home, &*log, base, size, settings)? else {
+            return Ok(Reopened::Damaged("the indexes do not fit the segment"));
+        };
+        let last = indexes.sparse().last().copied();
+        let before = indexes.sparse().iter().rev().nth(1).copied();
+        let start = WalkStart {
+            position: FilePosition::ZERO,
+            end: size,
+            expected: base,
+            rule: OffsetRule::Ascending,
+            max_decompressed_bytes: 0,
+        };
+        let from = last.map_or(FilePosition::ZERO, |entry| entry.position);
+        let mut walker = match last {
+            Some(entry) => {
+                Walker::from_claim(Arc::clone(&log), &path, entry.claim(before, base), start)
+            }
+            None => Walker::new(Arc::clone(&log), &path, start),
+        };
+        loop {
+            match walker.step()? {
+                Step::Batch(found) if found.position < from => {
+                    return Ok(Reopened::Damaged("the offset index is not of this segment"));
+                }
+                Step::Batch(found) => indexes.add_covered(found.batch.header(), found.position),
+                Step::OldFormat { .. } => {}
+                Step::Bad(spot) => return Ok(Reopened::Damaged(spot.what)),
+                Step::End => break,
+            }
+        }
+        let end = walker.expected();
+        let aborted_bytes = txn_index::ENTRY_BYTES as u64 * indexes.aborted().len() as u64;
+        let mut segment = Self::with_indexes(home, log, base, end, size, indexes);
+        if aborted_bytes > 0 {
+            let name = segment.home.path(FileName::TxnIndex(base));
+            segment.txn_index = Some(TxnIndexFile {
+                file: segment.home.storage.open(&name, Access::Write)?,
+                bytes: aborted_bytes,
+            });
+        }
+        Ok(Reopened::Ready(segment))
     }
+
+    fn with_indexes(
+        home: SegmentHome,
+        log: Arc<dyn StorageFile>,
+        base: Offset,
+        end: Offset,
+        size: FilePosition,
+        indexes: GrowingIndexes,
+    ) -> Self {
+        let shape = SegmentShape {
+            base,
+            end,
+            size_bytes: size.get(),
+            sealed_at: None,
+        };
+        Self {
+            files: SegmentFiles::growing(home.clone(), shape, Arc::clone(&log), indexes),
+            home,
+            log,
+            size,
+            next_offset: end,
+            file_bytes: size.to_u64(),
+            prepare_step_bytes: FIRST_PREPARED_BYTES,
+            txn_index: None,
+        }
+    }
+
     pub(crate) fn files(&self) -> &Arc<SegmentFiles> {
         &self.files
     }
+
     pub(crate) fn base(&self) -> Offset {
         self.files.base()
     }
+
     pub(crate) fn next_offset(&self) -> Offset {
-        todo!()
+        self.next_offset
     }
+
     pub(crate) fn size(&self) -> FilePosition {
-        todo!()
+        self.size
     }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.size() == FilePosition::ZERO
     }
+
     /// An offset index or time index that takes no further entry.
     pub(crate) fn is_index_full(&self) -> bool {
-        todo!()
+        self.files.read_growing(GrowingIndexes::is_full)
     }
+
     /// Max timestamp of the first batch, for `segment.ms`.
     pub(crate) fn first_timestamp(&self) -> Option<Timestamp> {
-        todo!()
+        self.files.read_growing(GrowingIndexes::first_timestamp)
     }
-    /// Makes room for `bytes` more to be written without need of space (zero-fill ahead in 64 KiB to 1 MiB): for synced writes.
+
+    /// Makes room for `bytes` more to be written without need of space (zero-fill ahead in 64 KiB to 1 MiB): for synced
+    /// writes.
+    ///
+    /// # Errors
+    /// `Full` when there is no room even for `bytes`; nothing has changed then.
     pub(crate) fn prepare(&mut self, bytes: u32) -> Result<()> {
-        let _ = bytes;
-        todo!()
+        let needed = self.size.to_u64() + u64::from(bytes);
+        if needed <= self.file_bytes || needed > u64::from(MAX_SEGMENT_BYTES) {
+            return Ok(());
+        }
+        let ahead = (self.file_bytes + self.prepare_step_bytes).min(MAX_SEGMENT_BYTES.into());
+        let until = needed.max(ahead);
+        match self.log.prepare(self.file_bytes..until) {
+            Ok(()) => {
+                self.file_bytes = until;
+                self.prepare_step_bytes = (self.prepare_step_bytes * 2).min(MOST_PREPARED_BYTES);
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::Full && until > needed => {
+                self.log.prepare(self.file_bytes..needed)?;
+                self.file_bytes = needed;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
+
     /// Writes whole batches (already stamped) at the end, in one write, indexes each, publishes size and end to `files`.
-    /// When it fails nothing is published and the file is cut back; `Err` of a failed cut is kind `Failed`.
+    /// Returns where they start. `batches` are the headers of `bytes`, in order.
+    ///
+    /// # Errors
+    /// Nothing is published and the file is cut back. `TooLarge` when a segment cannot hold them; `Failed` when the cut
+    /// failed too: the file then ends in bytes that nobody vouches for, and no more may be appended.
     pub(crate) fn append(&mut self, bytes: &[u8], batches: &[BatchHeader]) -> Result<FilePosition> {
-        let _ = (bytes, batches);
-        todo!()
+        let start = self.size;
+        let (size, next_offset) = self.after(bytes, batches)?;
+        if let Err(error) = self.log.write_at(bytes, start.to_u64()) {
+            return Err(self.cut_back(error));
+        }
+        self.files.with_growing(|indexes| {
+            let mut position = start;
+            let mut rest = bytes;
+            for header in batches {
+                indexes.add(header, rest, position);
+                let size_bytes = header.size_bytes();
+                rest = rest.get(size_bytes as usize..).unwrap_or_default();
+                position = position.checked_add(size_bytes).unwrap_or(size);
+            }
+        });
+        self.size = size;
+        self.next_offset = next_offset;
+        self.file_bytes = self.file_bytes.max(size.to_u64());
+        self.files.publish(size, next_offset);
+        Ok(start)
     }
+
+    /// Size and end after an append, when the segment can hold it.
+    fn after(&self, bytes: &[u8], batches: &[BatchHeader]) -> Result<(FilePosition, Offset)> {
+        debug_assert_eq!(
+            batches
+                .iter()
+                .map(|batch| batch.size_bytes() as usize)
+                .sum::<usize>(),
+            bytes.len(),
+            "the headers are those of the bytes"
+        );
+        debug_assert!(
+            batches
+                .first()
+                .is_none_or(|batch| batch.base_offset() >= self.next_offset),
+            "offsets never go back"
+        );
+        let next_offset = batches
+            .last()
+            .map_or(self.next_offset, BatchHeader::next_offset);
+        let size = u32::try_from(bytes.len())
+            .ok()
+            .and_then(|len| self.size.checked_add(len))
+            .filter(|size| size.get() <= MAX_SEGMENT_BYTES);
+        match size {
+            Some(size) if next_offset.distance_from(self.base()) <= MAX_SEGMENT_OFFSET_SPAN => {
+                Ok((size, next_offset))
+            }
+            _ => Err(Error::new(
+                ErrorKind::TooLarge,
+                format!("a segment holds {MAX_SEGMENT_BYTES} bytes and as many offsets"),
+            )
+            .path_is(self.files.log_path())
+            .remedy("roll the segment")),
+        }
+    }
+
+    /// Cuts the file back to its last batch after a write that failed; the prepared space goes with it.
+    fn cut_back(&mut self, error: Error) -> Error {
+        match self.log.set_len(self.size.to_u64()) {
+            Ok(()) => {
+                self.file_bytes = self.size.to_u64();
+                error
+            }
+            Err(_) => Error::new(
+                ErrorKind::Failed,
+                "an append failed, and what it wrote could not be cut off",
+            )
+            .path_is(self.files.log_path())
+            .at(self.size)
+            .remedy("reopen the log")
+            .caused_by(error),
+        }
+    }
+
     /// Writes an aborted transaction to `.txnindex`.
+    ///
+    /// # Errors
+    /// The entry is not there; the file is as long as before, or ends in a part of an entry, which no reader takes.
     pub(crate) fn append_aborted(&mut self, aborted: &AbortedTransaction) -> Result<()> {
-        let _ = aborted;
-        todo!()
+        let index = match &mut self.txn_index {
+            Some(index) => index,
+            none => {
+                let file = self
+                    .home
+                    .write_index(FileName::TxnIndex(self.files.base()), &[])?;
+                none.insert(TxnIndexFile { file, bytes: 0 })
+            }
+        };
+        index.file.write_at(&aborted.encode(), index.bytes)?;
+        index.bytes += txn_index::ENTRY_BYTES as u64;
+        self.files
+            .with_growing(|indexes| indexes.add_aborted(*aborted));
+        Ok(())
     }
-    /// Closes the segment for writing: closing time-index entry, indexes into their files, `.log` cut to its last batch, mtime set to `sealed_at`.
-    /// Durable on return: nothing; `SegmentFiles::sync` follows.
-    pub(crate) fn seal(self, sealed_at: Timestamp) -> Result<(Arc<SegmentFiles>, SealedFacts)> {
-        let _ = sealed_at;
-        todo!()
+
+    /// Closes the segment for writing: closing time-index entry, indexes into their files, `.log` cut to its last batch,
+    /// its time of change set to `sealed_at`. Durable on return: nothing; `SegmentFiles::sync` follows.
+    ///
+    /// # Errors
+    /// The segment comes back as it was, to be sealed again or appended to.
+    pub(crate) fn seal(
+        mut self,
+        sealed_at: Timestamp,
+    ) -> Result<(Arc<SegmentFiles>, SealedFacts), Box<Unsealed>> {
+        let written = self.write_indexes().and_then(|written| {
+            self.log.set_modified(sealed_at.into())?;
+            Ok(written)
+        });
+        let written = match written {
+            Ok(written) => written,
+            Err(error) => {
+                return Err(Box::new(Unsealed {
+                    segment: self,
+                    error,
+                }));
+            }
+        };
+        let facts = SealedFacts {
+            base: self.base(),
+            end: self.next_offset,
+            sealed_at,
+            prefix_crc: self.files.read_growing(GrowingIndexes::prefix_crc),
+        };
+        Ok((self.finish(written, Some(sealed_at)), facts))
     }
+
     /// As `seal`, but the segment stays the active one of the next open (clean close): no sealed facts.
-    pub(crate) fn close(self) -> Result<Arc<SegmentFiles>> {
-        todo!()
+    pub(crate) fn close(mut self) -> Result<Arc<SegmentFiles>> {
+        let written = self.write_indexes()?;
+        Ok(self.finish(written, None))
     }
-    /// Cuts at the batch that holds `offset`; returns the real new end. Indexes follow. The caller has raised the generation first.
+
+    fn finish(
+        self,
+        written: Vec<Arc<dyn StorageFile>>,
+        sealed_at: Option<Timestamp>,
+    ) -> Arc<SegmentFiles> {
+        let largest = self.files.read_growing(GrowingIndexes::largest);
+        let largest = largest.map(|largest| largest.timestamp);
+        self.files.indexes_written(written, largest);
+        self.files.set_sealed(sealed_at);
+        self.files
+    }
+
+    /// Cuts the prepared space and writes the index files; both again when an earlier try has failed.
+    fn write_indexes(&mut self) -> Result<Vec<Arc<dyn StorageFile>>> {
+        let base = self.base();
+        if self.file_bytes > self.size.to_u64() {
+            self.log.set_len(self.size.to_u64())?;
+            self.file_bytes = self.size.to_u64();
+        }
+        let (offsets, times) = self.files.with_growing(|indexes| {
+            indexes.add_time_entry();
+            let offsets = offset_index::encode(indexes.sparse());
+            (offsets, time_index::encode(indexes.times()))
+        });
+        let mut written = vec![
+            self.home
+                .write_index(FileName::OffsetIndex(base), &offsets)?,
+            self.home.write_index(FileName::TimeIndex(base), &times)?,
+        ];
+        if let Some(index) = &self.txn_index {
+            index.file.set_len(index.bytes)?;
+            written.push(Arc::clone(&index.file));
+        }
+        Ok(written)
+    }
+
+    /// Cuts at the batch that holds `offset`: it and all behind it go. Returns the real new end, which is below `offset`
+    /// when the batch started before it. Indexes follow. The caller has raised the generation first.
+    ///
+    /// # Errors
+    /// Nothing was cut, unless the error is `Failed`.
     pub(crate) fn truncate_to(&mut self, offset: Offset) -> Result<Offset> {
-        let _ = offset;
-        todo!()
+        if offset >= self.next_offset {
+            return Ok(self.next_offset);
+        }
+        let (position, end) = self.place_of(offset)?;
+        self.log.set_len(position.to_u64())?;
+        self.file_bytes = position.to_u64();
+        self.size = position;
+        self.next_offset = end;
+        self.files.publish(position, end);
+        let read_again = self.files.with_growing(|indexes| indexes.truncate(end));
+        let aborted_left = self.files.read_growing(|indexes| indexes.aborted().len());
+        if let Some(index) = &mut self.txn_index {
+            let bytes = txn_index::ENTRY_BYTES as u64 * aborted_left as u64;
+            index.file.set_len(bytes).map_err(failed_truncation)?;
+            index.bytes = bytes;
+        }
+        let mut walker = self.walker(read_again.from());
+        loop {
+            match walker.step().map_err(failed_truncation)? {
+                Step::Batch(found) => {
+                    let bytes = found.batch.as_bytes();
+                    self.files.with_growing(|indexes| {
+                        indexes.add_again(found.batch.header(), bytes, found.position, read_again);
+                    });
+                }
+                Step::OldFormat { .. } => {}
+                Step::Bad(spot) => {
+                    self.files.with_growing(GrowingIndexes::forget_prefix_crc);
+                    walker.skip(&spot, &[]).map_err(failed_truncation)?;
+                }
+                Step::End => return Ok(end),
+            }
+        }
     }
+
+    /// Where the first batch with a last offset at or above `offset` starts, and where the batch before it ends.
+    fn place_of(&self, offset: Offset) -> Result<(FilePosition, Offset)> {
+        let before = offset.saturating_sub(1);
+        let mut walker = match before < offset {
+            true => self.files.walk_from(before, OffsetRule::Ascending, 0)?,
+            false => self.files.walk(OffsetRule::Ascending, 0)?,
+        };
+        // Behind the last batch that stays.
+        let mut place = (FilePosition::ZERO, self.base());
+        loop {
+            match walker.step()? {
+                Step::Batch(found) if found.batch.last_offset() < offset => {
+                    place = (walker.position(), found.batch.next_offset());
+                }
+                Step::Batch(found) if found.position == FilePosition::ZERO => {
+                    return Ok((FilePosition::ZERO, self.base()));
+                }
+                Step::OldFormat { to, .. } if to <= offset => place = (walker.position(), to),
+                Step::Bad(spot) => match walker.skip(&spot, &[])? {
+                    // Damage below the cut stays as it is: what lies behind it decides.
+                    Some(to) if to <= offset => place = (walker.position(), to),
+                    Some(_) | None => return Ok((spot.position, spot.from)),
+                },
+                Step::Batch(_) | Step::OldFormat { .. } | Step::End => return Ok(place),
+            }
+        }
+    }
+
+    fn walker(&self, position: FilePosition) -> Walker {
+        let start = WalkStart {
+            position,
+            end: self.size,
+            expected: self.base(),
+            rule: OffsetRule::Ascending,
+            max_decompressed_bytes: 0,
+        };
+        Walker::new(Arc::clone(&self.log), &self.files.log_path(), start)
+    }
+}
+
+fn failed_truncation(error: Error) -> Error {
+    Error::new(
+        ErrorKind::Failed,
+        "the log was cut, and what stands beside it could not follow",
+    )
+    .remedy("reopen the log")
+    .caused_by(error)
+}
+
+/// The indexes of a cleanly closed segment; `None` when they are not what a clean close leaves.
+fn read_indexes(
+    home: &SegmentHome,
+    log: &dyn StorageFile,
+    base: Offset,
+    size: FilePosition,
+    settings: SegmentSettings,
+) -> Result<Option<GrowingIndexes>> {
+    let shape = SegmentShape {
+        base,
+        end: base.saturating_add(MAX_SEGMENT_OFFSET_SPAN),
+        size_bytes: size.get(),
+        sealed_at: None,
+    };
+    let on_disk = SegmentFiles::sealed(home.clone(), shape);
+    let (offsets, times, aborted) = match on_disk.read_all_indexes() {
+        Ok(Some(all)) => all,
+        Ok(None) => return Ok(None),
+        Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut header = [0; HEADER_BYTES];
+    let read = log.read_at(&mut header, 0)?;
+    let header = BatchHeader::read(&header[..read]).ok();
+    let first_timestamp = header.and_then(|header| header.max_timestamp());
+    if times.is_empty() && first_timestamp.is_some_and(|first| first.as_millis() >= 0) {
+        return Ok(None);
+    }
+    Ok(Some(GrowingIndexes::from_files(
+        base,
+        settings,
+        offsets,
+        times,
+        aborted,
+        first_timestamp,
+    )))
 }

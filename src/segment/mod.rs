@@ -6,8 +6,10 @@
 //! This folder must never know what a partition, a watermark or a policy is.
 
 mod active;
+mod copy;
 mod file_name;
 mod files;
+mod growing;
 mod offset_index;
 mod open_files;
 mod rebuild;
@@ -20,12 +22,13 @@ use std::sync::Arc;
 
 use crate::storage::Storage;
 
-pub(crate) use active::ActiveSegment;
+pub(crate) use active::{ActiveSegment, Reopened, SealedFacts, Unsealed};
+pub(crate) use copy::copy_tail;
 pub(crate) use file_name::FileName;
 pub(crate) use files::{SegmentFiles, SegmentShape};
 pub(crate) use open_files::OpenFiles;
-pub(crate) use rebuild::{Rebuilt, rebuild};
-pub(crate) use scan::{BadSpot, OffsetRule, Step, WalkedBatch, Walker};
+pub(crate) use rebuild::{AtBadSpot, GapKind, Rebuilt, SegmentGap, rebuild};
+pub(crate) use scan::{BadKind, BadSpot, OffsetRule, Step, WalkStart, WalkedBatch, Walker};
 pub use txn_index::AbortedTransaction;
 
 /// Where the files of a partition's segments are, and through what they are opened.
