@@ -14,5 +14,6 @@ mod architecture;
 mod kafka_batches;
 mod kafka_fixtures;
 mod kafka_jury;
+mod recovery_chapter;
 mod repository;
 mod source_text;
