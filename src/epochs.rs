@@ -1,58 +1,266 @@
-//! `leader-epoch-checkpoint`: from which offset each leader epoch starts (KIP-101). A value; who owns the file writes its text.
+//! `leader-epoch-checkpoint`: from which offset each leader epoch starts (KIP-101). A value; who owns the file
+//! writes its text.
+//!
+//! The rules are those of Kafka's `LeaderEpochFileCache`. This module must never know what a batch or a file is.
+
 use crate::ids::LeaderEpoch;
 use crate::offset::Offset;
+
 /// Ascending epochs with ascending start offsets.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Epochs {
     entries: Vec<(LeaderEpoch, Offset)>,
 }
+
 /// Whether a call changed the entries, so that the file must be written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Change {
     Same,
     Changed,
 }
+
 impl Epochs {
     /// Reads the file's text; `Err` says what is wrong with it. An empty text is no entries.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let _ = text;
-        todo!()
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
+        let mut lines = text.lines();
+        let Some(version) = lines.next() else {
+            return Ok(Self::default());
+        };
+        if version.trim() != "0" {
+            return Err("its version is not 0");
+        }
+        let count = lines.next().ok_or("its count is missing")?;
+        let count: usize = count.trim().parse().map_err(|_| "its count is no number")?;
+        let mut entries: Vec<(LeaderEpoch, Offset)> = Vec::new();
+        for line in lines {
+            let mut words = line.split_whitespace();
+            let (Some(epoch), Some(start), None) = (words.next(), words.next(), words.next())
+            else {
+                return Err("a line is not \"epoch offset\"");
+            };
+            let epoch = epoch
+                .parse()
+                .ok()
+                .and_then(LeaderEpoch::new)
+                .ok_or("an epoch is no number")?;
+            let start = start
+                .parse()
+                .ok()
+                .and_then(Offset::from_i64)
+                .ok_or("an offset is no number")?;
+            if entries
+                .last()
+                .is_some_and(|last| last.0 >= epoch || last.1 > start)
+            {
+                return Err("its lines do not ascend");
+            }
+            entries.push((epoch, start));
+        }
+        if entries.len() == count {
+            Ok(Self { entries })
+        } else {
+            Err("its count does not match its lines")
+        }
     }
+
     pub(crate) fn to_text(&self) -> String {
-        todo!()
+        let mut text = format!("0\n{}\n", self.entries.len());
+        for (epoch, start) in &self.entries {
+            text.push_str(&format!("{epoch} {start}\n"));
+        }
+        text
     }
+
     pub(crate) fn entries(&self) -> &[(LeaderEpoch, Offset)] {
         &self.entries
     }
+
     pub(crate) fn latest(&self) -> Option<LeaderEpoch> {
-        self.entries.last().map(|e| e.0)
+        self.entries.last().map(|(epoch, _)| *epoch)
     }
-    /// Kafka's `assign`.
+
+    /// Kafka's `assign`: from `start` on, batches carry `epoch`. Entries that contradict it, with a higher epoch or a later start, go.
     pub(crate) fn assign(&mut self, epoch: LeaderEpoch, start: Offset) -> Change {
-        let _ = (epoch, start);
-        todo!()
+        if self
+            .entries
+            .last()
+            .is_some_and(|(latest, from)| *latest == epoch && *from <= start)
+        {
+            return Change::Same;
+        }
+        self.entries
+            .retain(|(known, from)| *known < epoch && *from < start);
+        self.entries.push((epoch, start));
+        Change::Changed
     }
-    /// Kafka's `endOffsetFor`; `None` = undefined.
+
+    /// Kafka's `endOffsetFor`: the largest epoch at or below `epoch`, and where it ends. `None` where nothing is known of it: above all
+    /// epochs, or in an empty history.
     pub(crate) fn end_offset_for(
         &self,
         epoch: LeaderEpoch,
         log_end: Offset,
     ) -> Option<(LeaderEpoch, Offset)> {
-        let _ = (epoch, log_end);
-        todo!()
+        let latest = self.latest()?;
+        if epoch == latest {
+            return Some((epoch, log_end));
+        }
+        let higher = self.entries.partition_point(|(known, _)| *known <= epoch);
+        let (_, end) = *self.entries.get(higher)?;
+        // Below all known epochs, Kafka answers with the epoch asked for and where the first known one starts.
+        let floor = higher
+            .checked_sub(1)
+            .and_then(|floor| self.entries.get(floor));
+        Some((floor.map_or(epoch, |(known, _)| *known), end))
     }
+
+    /// The epoch in whose range `offset` lies.
     pub(crate) fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
-        let _ = offset;
-        todo!()
+        let behind = self.entries.partition_point(|(_, start)| *start <= offset);
+        behind
+            .checked_sub(1)
+            .and_then(|at| self.entries.get(at))
+            .map(|(epoch, _)| *epoch)
     }
-    /// Drops entries that start at `end` or above.
+
+    /// Drops entries that start at `end` or above: the log was cut there, also when it ended there already (KAFKA-10706).
     pub(crate) fn cut_end(&mut self, end: Offset) -> Change {
-        let _ = end;
-        todo!()
+        let before = self.entries.len();
+        self.entries.retain(|(_, start)| *start < end);
+        if self.entries.len() == before {
+            Change::Same
+        } else {
+            Change::Changed
+        }
     }
-    /// Folds entries below `start` into one that starts there.
+
+    /// Folds entries below `start` into one that starts there: the log starts there now.
     pub(crate) fn fold_start(&mut self, start: Offset) -> Change {
-        let _ = start;
-        todo!()
+        let below = self.entries.partition_point(|(_, from)| *from <= start);
+        let Some(kept) = below.checked_sub(1) else {
+            return Change::Same;
+        };
+        let folded = self.entries.split_off(kept);
+        let changed = kept > 0 || folded.first().is_some_and(|(_, from)| *from < start);
+        self.entries = folded;
+        if let Some((_, from)) = self.entries.first_mut() {
+            *from = start;
+        }
+        if changed {
+            Change::Changed
+        } else {
+            Change::Same
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn epoch(value: i32) -> LeaderEpoch {
+        LeaderEpoch::new(value).unwrap()
+    }
+
+    fn at(value: u64) -> Offset {
+        Offset::new(value).unwrap()
+    }
+
+    fn epochs(entries: &[(i32, u64)]) -> Epochs {
+        let mut epochs = Epochs::default();
+        for (number, start) in entries {
+            assert_eq!(epochs.assign(epoch(*number), at(*start)), Change::Changed);
+        }
+        epochs
+    }
+
+    fn list(epochs: &Epochs) -> Vec<(i32, u64)> {
+        epochs
+            .entries()
+            .iter()
+            .map(|(epoch, start)| (epoch.get(), start.get()))
+            .collect()
+    }
+
+    #[test]
+    fn a_history_reads_back_as_it_was_written_and_damage_is_named() {
+        let history = epochs(&[(0, 0), (3, 10), (7, 10_000)]);
+        assert_eq!(history.to_text(), "0\n3\n0 0\n3 10\n7 10000\n");
+        assert_eq!(Epochs::parse(&history.to_text()), Ok(history));
+        assert_eq!(Epochs::parse(""), Ok(Epochs::default()));
+        for (text, what) in [
+            ("1\n0\n", "version"),
+            ("0\n", "count"),
+            ("0\n2\n0 0\n", "count"),
+            ("0\n1\n0\n", "line"),
+            ("0\n1\n-1 0\n", "epoch"),
+            ("0\n1\n0 -1\n", "offset"),
+            ("0\n2\n1 0\n1 5\n", "ascend"),
+            ("0\n2\n1 5\n2 0\n", "ascend"),
+        ] {
+            assert!(
+                Epochs::parse(text).expect_err(text).contains(what),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_same_epoch_again_changes_nothing_and_a_contradiction_goes() {
+        let mut history = epochs(&[(1, 0), (2, 10)]);
+        assert_eq!(history.assign(epoch(2), at(15)), Change::Same);
+        assert_eq!(history.assign(epoch(2), at(5)), Change::Changed);
+        assert_eq!(list(&history), [(1, 0), (2, 5)]);
+        assert_eq!(history.assign(epoch(1), at(20)), Change::Changed);
+        assert_eq!(list(&history), [(1, 20)]);
+    }
+
+    #[test]
+    fn an_epoch_without_a_record_is_kept_for_the_one_who_asks() {
+        let mut history = epochs(&[(1, 0)]);
+        history.assign(epoch(4), at(10));
+        assert_eq!(history.assign(epoch(5), at(10)), Change::Changed);
+        assert_eq!(list(&history), [(1, 0), (5, 10)]);
+    }
+
+    #[test]
+    fn the_end_of_an_epoch_is_the_start_of_the_next_one() {
+        let history = epochs(&[(2, 5), (3, 10), (7, 20)]);
+        let end = |number| {
+            history
+                .end_offset_for(epoch(number), at(25))
+                .map(|(e, o)| (e.get(), o.get()))
+        };
+        assert_eq!(end(7), Some((7, 25)));
+        assert_eq!(end(3), Some((3, 20)));
+        assert_eq!(end(5), Some((3, 20)), "a gap falls to the epoch below");
+        assert_eq!(
+            end(1),
+            Some((1, 5)),
+            "below all: where the first one starts"
+        );
+        assert_eq!(end(8), None);
+        assert_eq!(Epochs::default().end_offset_for(epoch(0), at(5)), None);
+        assert_eq!(history.epoch_at(at(4)), None);
+        assert_eq!(history.epoch_at(at(19)).map(LeaderEpoch::get), Some(3));
+    }
+
+    #[test]
+    fn cutting_the_end_drops_what_starts_there_or_above() {
+        let mut history = epochs(&[(2, 5), (3, 10), (7, 20)]);
+        assert_eq!(history.cut_end(at(21)), Change::Same);
+        assert_eq!(history.cut_end(at(10)), Change::Changed);
+        assert_eq!(list(&history), [(2, 5)]);
+    }
+
+    #[test]
+    fn a_new_start_folds_what_lies_before_it() {
+        let mut history = epochs(&[(2, 5), (3, 10), (7, 20)]);
+        assert_eq!(history.fold_start(at(3)), Change::Same);
+        assert_eq!(history.fold_start(at(5)), Change::Same);
+        assert_eq!(history.fold_start(at(12)), Change::Changed);
+        assert_eq!(list(&history), [(3, 12), (7, 20)]);
+        assert_eq!(history.fold_start(at(50)), Change::Changed);
+        assert_eq!(list(&history), [(7, 50)]);
     }
 }
