@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::growing::GrowingIndexes;
-use super::scan::{OffsetRule, Step, WalkStart, Walker};
+use super::scan::{Claim, OffsetRule, Step, WalkStart, Walker};
 use super::{
     AbortedTransaction, FileName, Rebuilt, SegmentFiles, SegmentHome, SegmentSettings, SegmentShape,
 };
@@ -487,10 +487,12 @@ impl ActiveSegment {
 
     /// Where the first batch with a last offset at or above `offset` starts, and where the batch before it ends.
     fn place_of(&self, offset: Offset) -> Result<(FilePosition, Offset)> {
-        let before = offset.saturating_sub(1);
-        let mut walker = match before < offset {
-            true => self.files.walk_from(before, OffsetRule::Ascending, 0)?,
-            false => self.files.walk(OffsetRule::Ascending, 0)?,
+        let claim = self
+            .files
+            .read_growing(|indexes| indexes.claim_below(offset));
+        let mut walker = match claim {
+            Some(claim) => self.walker_from(claim),
+            None => self.walker(FilePosition::ZERO),
         };
         // Behind the last batch that stays.
         let mut place = (FilePosition::ZERO, self.base());
@@ -516,12 +518,24 @@ impl ActiveSegment {
     fn walker(&self, position: FilePosition) -> Walker {
         let start = WalkStart {
             position,
+            ..self.start_at_base()
+        };
+        Walker::new(Arc::clone(&self.log), &self.files.log_path(), start)
+    }
+
+    fn walker_from(&self, claim: Claim) -> Walker {
+        let path = self.files.log_path();
+        Walker::from_claim(Arc::clone(&self.log), &path, claim, self.start_at_base())
+    }
+
+    fn start_at_base(&self) -> WalkStart {
+        WalkStart {
+            position: FilePosition::ZERO,
             end: self.size,
             expected: self.base(),
             rule: OffsetRule::Ascending,
             max_decompressed_bytes: 0,
-        };
-        Walker::new(Arc::clone(&self.log), &self.files.log_path(), start)
+        }
     }
 }
 

@@ -243,6 +243,24 @@ impl GrowingIndexes {
         Some(entry.claim(before, self.base))
     }
 
+    /// The last indexed batch that ends below `target`, so that it stays when `target` is cut off.
+    pub(super) fn claim_below(&self, target: Offset) -> Option<Claim> {
+        let behind = self
+            .dense
+            .partition_point(|entry| entry.last_offset(self.base) < target);
+        let near = behind.checked_sub(1).and_then(|at| {
+            let before = at.checked_sub(1).and_then(|at| self.dense.get(at));
+            Some((*self.dense.get(at)?, before.copied()))
+        });
+        let (entry, before) = match target.get().checked_sub(1) {
+            Some(_) => near.or_else(|| {
+                offset_index::lookup(&self.sparse, self.base, target.saturating_sub(1))
+            }),
+            None => None,
+        }?;
+        Some(entry.claim(before, self.base))
+    }
+
     /// Indexed positions above `position`, ascending.
     pub(super) fn positions_above(&self, position: FilePosition) -> Vec<FilePosition> {
         let newest = self.dense.front().map(|entry| entry.position);

@@ -49,3 +49,6 @@ pub(crate) struct SegmentSettings {
     /// `index.interval.bytes`.
     pub(crate) index_interval_bytes: u32,
 }
+
+#[cfg(test)]
+mod tests;

@@ -276,7 +276,7 @@ impl Walker {
         // A damaged length may ask for a gigabyte that is really there; the header behind it tells, and costs nothing.
         // A damaged length may ask for a gigabyte that is really there: it is checked before memory is taken for it.
         if header.size_bytes() > DEFAULT_MAX_MESSAGE_BYTES
-            && !self.may_be_followed(self.position, &header)?
+            && !self.leads_to_a_batch(&header)?
             && !self.checksum_is_right(self.position, &header)?
         {
             return self.bad_batch(&header, "batch checksum mismatch", BadKind::Content);
@@ -327,6 +327,12 @@ impl Walker {
         } else {
             None
         }
+    }
+
+    /// Whether the length leads to the end exactly, or to a header with a higher offset.
+    fn leads_to_a_batch(&self, header: &BatchHeader) -> Result<bool> {
+        let next = self.position.saturating_add(u64::from(header.size_bytes()));
+        Ok(next == self.end || self.lead_to(next)?.is_some())
     }
 
     /// Whether behind a batch at `position` stands what can follow one: the end, a header with a higher offset, an
@@ -550,3 +556,6 @@ impl Walker {
 fn size_in_memory(header: &BatchHeader) -> usize {
     usize::try_from(header.size_bytes()).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests;
