@@ -97,7 +97,8 @@ impl ActiveSegment {
     }
 
     /// Goes on with a segment that `rebuild` has walked: its valid length is the end, and the file is cut to it if longer.
-    /// The index files are removed; aborted transactions come back through `append_aborted`.
+    /// The index files are removed; aborted transactions come back through `append_aborted`. What is cut is lost: the
+    /// caller has made sure that nothing durable lies behind the valid length.
     pub(crate) fn resume(
         home: SegmentHome,
         rebuilt: Rebuilt,

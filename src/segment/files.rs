@@ -78,6 +78,11 @@ struct Loaded {
     largest_timestamp: Option<Option<Timestamp>>,
 }
 
+struct DerivedIndexes {
+    offsets: Arc<[OffsetEntry]>,
+    times: Arc<[TimeEntry]>,
+}
+
 impl SegmentFiles {
     /// A sealed segment that stands on disk; nothing is opened or read yet.
     pub(crate) fn sealed(home: SegmentHome, shape: SegmentShape) -> Arc<Self> {
@@ -146,7 +151,8 @@ impl SegmentFiles {
         self.sealed.get().and_then(|sealed| sealed.at)
     }
 
-    /// The largest record timestamp (last time-index entry, or the running maximum); `None` when no record has one.
+    /// The largest record timestamp (last time-index entry, or the running maximum); `None` when no record has one. A time
+    /// index that was cut exactly behind an earlier entry is believed here, as Kafka does; `verify` tells.
     pub(crate) fn largest_timestamp(&self) -> Result<Option<Timestamp>> {
         match &*self.indexes.read() {
             Indexes::Growing(growing) => {
@@ -342,6 +348,14 @@ impl SegmentFiles {
         if self.is_removed.load(Ordering::Acquire) {
             return Ok(());
         }
+        match self.sync_files() {
+            // Trimmed meanwhile (KAFKA-15391): nobody waits for it any more.
+            Err(_) if self.is_removed.load(Ordering::Acquire) => Ok(()),
+            synced => synced,
+        }
+    }
+
+    fn sync_files(&self) -> Result<()> {
         // Taken before the sync: a seal that comes meanwhile is the next sync's business.
         let is_sealed = self.is_sealed();
         let held = self.held.read().clone();
@@ -417,7 +431,7 @@ impl SegmentFiles {
                 self.keep(|loaded| loaded.offsets = Some(Arc::clone(&entries)));
                 Ok(entries)
             }
-            None => Ok(self.derive()?.0),
+            None => Ok(self.derive()?.offsets),
         }
     }
 
@@ -437,7 +451,7 @@ impl SegmentFiles {
                 self.keep(|loaded| loaded.times = Some(Arc::clone(&entries)));
                 Ok(entries)
             }
-            Some(_) | None => Ok(self.derive()?.1),
+            Some(_) | None => Ok(self.derive()?.times),
         }
     }
 
@@ -495,8 +509,8 @@ impl SegmentFiles {
         Ok(entry.filter(|entry| is_whole && (entry.timestamp.as_millis() > 0 || last_at == 0)))
     }
 
-    /// Derives both indexes from the log, in memory: the file is missing or does not fit.
-    fn derive(&self) -> Result<(Arc<[OffsetEntry]>, Arc<[TimeEntry]>)> {
+    /// Derives both indexes from the log, in memory: a file is missing or does not fit.
+    fn derive(&self) -> Result<DerivedIndexes> {
         let mut walker = self.walk(OffsetRule::Ascending, 0)?;
         let derived = rebuild::derive(&mut walker, self.base)?;
         let offsets: Arc<[OffsetEntry]> = derived.sparse().into();
@@ -505,7 +519,7 @@ impl SegmentFiles {
             loaded.offsets = Some(Arc::clone(&offsets));
             loaded.times = Some(Arc::clone(&times));
         });
-        Ok((offsets, times))
+        Ok(DerivedIndexes { offsets, times })
     }
 
     fn keep(&self, change: impl FnOnce(&mut Loaded)) {
@@ -556,55 +570,5 @@ impl SegmentFiles {
     pub(super) fn set_sealed(&self, at: Option<Timestamp>) {
         let first = self.sealed.set(Sealed { at });
         debug_assert!(first.is_ok(), "a segment is sealed once");
-    }
-}
-
-impl SegmentHome {
-    /// Where a file of the partition stands.
-    pub(crate) fn path(&self, name: FileName) -> PathBuf {
-        self.dir.join(name.to_string())
-    }
-
-    /// Reads a whole index file of at most `max_bytes`; `None` when there is none.
-    pub(super) fn read_index(&self, name: FileName, max_bytes: u64) -> Result<Option<Vec<u8>>> {
-        let path = self.path(name);
-        let file = match self.storage.open(&path, Access::Read) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let len = file.len()?;
-        let len = usize::try_from(len)
-            .ok()
-            .filter(|_| len <= max_bytes)
-            .ok_or_else(|| {
-                let too_long =
-                    Error::new(ErrorKind::Corrupt, "the index is too long for its segment");
-                too_long.path_is(&path)
-            })?;
-        let mut bytes = vec![0; len];
-        let read = file.read_at(&mut bytes, 0)?;
-        bytes.truncate(read);
-        Ok(Some(bytes))
-    }
-
-    /// Writes a whole index file in place of what stands there. Nothing is durable.
-    pub(super) fn write_index(&self, name: FileName, bytes: &[u8]) -> Result<Arc<dyn StorageFile>> {
-        let path = self.path(name);
-        let file = match self.storage.open(&path, Access::Write) {
-            Err(error) if error.kind() == ErrorKind::NotFound => self.storage.create(&path),
-            other => other,
-        }?;
-        file.write_at(bytes, 0)?;
-        file.set_len(bytes.len() as u64)?;
-        Ok(file)
-    }
-
-    /// Removes a file that may be gone already.
-    pub(super) fn remove(&self, name: FileName) -> Result<()> {
-        match self.storage.remove(&self.path(name)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            Ok(()) | Err(_) => Ok(()),
-        }
     }
 }

@@ -17,10 +17,11 @@ mod scan;
 mod time_index;
 mod txn_index;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::storage::Storage;
+use crate::error::{Error, ErrorKind, Result};
+use crate::storage::{Access, Storage, StorageFile};
 
 pub(crate) use active::{ActiveSegment, Reopened, SealedFacts, Unsealed};
 pub(crate) use copy::copy_tail;
@@ -48,6 +49,56 @@ pub(crate) struct SegmentSettings {
     pub(crate) index_bytes: u32,
     /// `index.interval.bytes`.
     pub(crate) index_interval_bytes: u32,
+}
+
+impl SegmentHome {
+    /// Where a file of the partition stands.
+    pub(crate) fn path(&self, name: FileName) -> PathBuf {
+        self.dir.join(name.to_string())
+    }
+
+    /// Reads a whole index file of at most `max_bytes`; `None` when there is none.
+    pub(super) fn read_index(&self, name: FileName, max_bytes: u64) -> Result<Option<Vec<u8>>> {
+        let path = self.path(name);
+        let file = match self.storage.open(&path, Access::Read) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let len = file.len()?;
+        let len = usize::try_from(len)
+            .ok()
+            .filter(|_| len <= max_bytes)
+            .ok_or_else(|| {
+                let too_long =
+                    Error::new(ErrorKind::Corrupt, "the index is too long for its segment");
+                too_long.path_is(&path)
+            })?;
+        let mut bytes = vec![0; len];
+        let read = file.read_at(&mut bytes, 0)?;
+        bytes.truncate(read);
+        Ok(Some(bytes))
+    }
+
+    /// Writes a whole index file in place of what stands there. Nothing is durable.
+    pub(super) fn write_index(&self, name: FileName, bytes: &[u8]) -> Result<Arc<dyn StorageFile>> {
+        let path = self.path(name);
+        let file = match self.storage.open(&path, Access::Write) {
+            Err(error) if error.kind() == ErrorKind::NotFound => self.storage.create(&path),
+            other => other,
+        }?;
+        file.write_at(bytes, 0)?;
+        file.set_len(bytes.len() as u64)?;
+        Ok(file)
+    }
+
+    /// Removes a file that may be gone already.
+    pub(super) fn remove(&self, name: FileName) -> Result<()> {
+        match self.storage.remove(&self.path(name)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -35,6 +35,30 @@ pub struct AbortedTransaction {
 }
 
 impl AbortedTransaction {
+    /// Who began it.
+    #[must_use]
+    pub fn producer_id(&self) -> ProducerId {
+        self.producer
+    }
+
+    /// Its first record in this partition.
+    #[must_use]
+    pub fn first_offset(&self) -> Offset {
+        self.first
+    }
+
+    /// The abort marker.
+    #[must_use]
+    pub fn last_offset(&self) -> Offset {
+        self.last
+    }
+
+    /// The last stable offset when it was aborted.
+    #[must_use]
+    pub fn last_stable_offset(&self) -> Offset {
+        self.last_stable
+    }
+
     pub(super) fn encode(&self) -> [u8; ENTRY_BYTES] {
         let mut bytes = [0; ENTRY_BYTES];
         let (version, fields) = bytes.split_at_mut(VERSION_BYTES);

@@ -1,7 +1,12 @@
 //! The walk over good bytes, bad bytes and bytes that others wrote.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    reason = "the numbers are those of the tests"
+)]
+
 use super::*;
-use crate::batch::header::{BASE_OFFSET_AT, MAGIC_AT};
+use crate::batch::header::{BASE_OFFSET_AT, EPOCH_AT, MAGIC_AT};
 use crate::segment::tests::{
     NO_LIMIT, Random, Walked, batch, batches, header, offset, walk_all, walker_over,
 };
@@ -81,7 +86,7 @@ fn any_flipped_bit_costs_only_its_batch() {
     for bit in 0..good.len() * 8 {
         let damaged = starts.partition_point(|start| *start <= bit / 8) - 1;
         let in_batch = bit / 8 - starts[damaged];
-        if (EPOCH..MAGIC_AT).contains(&in_batch) {
+        if (EPOCH_AT..MAGIC_AT).contains(&in_batch) {
             continue; // held against the epochs by floors above
         }
         let mut bytes = good.clone();
@@ -100,7 +105,6 @@ fn any_flipped_bit_costs_only_its_batch() {
         }
     }
 }
-const EPOCH: usize = LENGTH_END;
 
 #[test]
 fn a_tail_torn_at_any_byte_is_told_from_a_whole_one() {

@@ -229,14 +229,15 @@ fn a_cleanly_closed_segment_is_reopened_and_goes_on() {
 #[test]
 fn a_close_that_was_not_clean_is_told_and_not_trusted() {
     let batches = batches(0, 60, 200);
-    let spoil: [(&str, fn(&SegmentHome)); 6] = [
+    type Spoil = fn(&SegmentHome);
+    let spoil: [(&str, Spoil); 6] = [
         ("no index", |home| {
             home.remove(FileName::OffsetIndex(offset(0)))
-                .expect("removed")
+                .expect("removed");
         }),
         ("no time index", |home| {
             home.remove(FileName::TimeIndex(offset(0)))
-                .expect("removed")
+                .expect("removed");
         }),
         ("empty time index", |home| {
             write_file(home, FileName::TimeIndex(offset(0)), &[]);
@@ -467,4 +468,36 @@ fn an_append_allocates_nothing_once_its_indexes_have_room() {
     });
     assert!(used.count_total < 100, "{used:?}");
     assert!(batches[0].0.len() > HEADER_BYTES);
+}
+
+#[test]
+fn a_reader_beside_the_writer_sees_whole_batches_only() {
+    let mut segment = segment_with(&home(), 0, &[]);
+    let files = Arc::clone(segment.files());
+    let reader = std::thread::spawn(move || {
+        let mut walker = files.walk(OffsetRule::Dense, NO_LIMIT).expect("a walker");
+        let mut next = 0;
+        while next < 6_000 {
+            walker.extend_end(files.size());
+            match walker.step().expect("memory reads") {
+                Step::Batch(found) => {
+                    assert_eq!(found.batch.base_offset(), offset(next));
+                    next = found.batch.next_offset().get();
+                    let target = offset(next / 2);
+                    let walker = files.walk_from(target, OffsetRule::Dense, NO_LIMIT);
+                    let first = walker.expect("a walker").step().expect("memory reads");
+                    let Step::Batch(first) = first else {
+                        panic!("{first:?}")
+                    };
+                    assert!(first.batch.base_offset() <= target);
+                }
+                Step::End => std::thread::yield_now(),
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+    for batch in batches(0, 2_000, 20) {
+        append(&mut segment, &batch);
+    }
+    reader.join().expect("the reader saw what was appended");
 }

@@ -4,6 +4,8 @@ mod active;
 mod indexes;
 mod kafka;
 mod rebuild;
+#[cfg(feature = "sim")]
+mod sim;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
