@@ -32,6 +32,7 @@ pub use timestamp::{Clock, ManualClock, SystemClock, Timestamp};
 pub use topic::{TopicId, TopicName, TopicPartition};
 // floor 3
 mod segment;
+pub use segment::AbortedTransaction;
 // floor 4
 mod epochs;
 mod producers;
