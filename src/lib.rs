@@ -28,6 +28,7 @@ pub use compress::{Codec, Compression, Level};
 pub use error::{Error, ErrorKind, Gap, GapCause, Result};
 pub use ids::{LeaderEpoch, ProducerEpoch, ProducerId, Sequence};
 pub use offset::{FilePosition, Offset};
+pub use stats::{PartitionStats, Stats, WritePathTaken};
 pub use timestamp::{Clock, ManualClock, SystemClock, Timestamp};
 pub use topic::{TopicId, TopicName, TopicPartition};
 // floor 3
@@ -39,8 +40,8 @@ mod producers;
 // floor 5
 mod partition;
 pub use partition::{
-    Durable, FsyncPolicy, HighWatermark, Partition, ReadUpTo, Retention, Ticket, TopicOptions,
-    Watermarks, WritePath,
+    AppendOutcome, Durable, FsyncPolicy, HighWatermark, Partition, ReadUpTo, Retention, Ticket,
+    TopicOptions, Watermarks, WritePath,
 };
 // floor 7
 mod directory;

@@ -69,6 +69,13 @@ impl SideFiles {
         todo!()
     }
 }
+impl SideFiles {
+    /// Appends the entry of a sealed segment to `stratalog.segments` (plain `pwrite`); the next `update_synced` syncs it too.
+    pub(crate) fn append_sealed(&mut self, sealed: &crate::segment::SealedFacts) -> Result<()> {
+        let _ = sealed;
+        todo!()
+    }
+}
 /// What reading the facts file found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum FactsFound {

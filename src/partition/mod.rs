@@ -1,6 +1,7 @@
 //! A partition: a list of segments, its watermarks, and the operations on both. [`Partition`] delegates; each noun has its own file.
 //!
-//! Locks, in the order in which they may be taken: `writer` (short: never held during a sync), then `published`, then `side`.
+//! Locks, in the order in which they may be taken: `writer` (short: never held during a sync, but for the small file of a new leader
+//! epoch, which must be on the medium before a batch of that epoch follows), then `published`, then `side`.
 //! The one who syncs holds the *commit turn* (`group_commit.rs`), which is no lock but a token; truncation and trimming take it too,
 //! so that no sync runs while files are cut.
 //!
@@ -19,21 +20,25 @@ mod roll;
 mod truncate;
 mod watermarks;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
 use crate::epochs::Epochs;
+use crate::error::{Error, Result};
 use crate::offset::Offset;
 use crate::producers::Producers;
 use crate::segment::{ActiveSegment, OpenFiles, SegmentHome, SegmentSettings};
+use crate::stats::{Counters, PartitionStats};
 use crate::storage::{BootId, Latch};
 use crate::timestamp::{Clock, Timestamp};
 use crate::topic::TopicPartition;
 
+pub use append::AppendOutcome;
 pub(crate) use facts::{Incarnation, SideFiles};
-pub(crate) use group_commit::{Commit, SyncRequests, UnsyncedBudget};
+pub(crate) use group_commit::{Commit, CommitTurn, Lingering, SyncRequests, UnsyncedBudget};
 pub use group_commit::{Durable, Ticket};
 pub(crate) use open::{ClosedFacts, OpenFacts, Owner, PartitionRecovery};
 pub use options::{FsyncPolicy, HighWatermark, Retention, TopicOptions, WritePath};
@@ -64,6 +69,8 @@ pub struct Partition {
 /// The state behind [`Partition`].
 #[derive(Debug)]
 pub(crate) struct PartitionCore {
+    /// Itself, for requests that outlive a call.
+    me: Weak<PartitionCore>,
     pub(crate) name: TopicPartition,
     pub(crate) home: SegmentHome,
     pub(crate) options: RwLock<Arc<TopicOptions>>,
@@ -78,6 +85,21 @@ pub(crate) struct PartitionCore {
     pub(crate) latch: Latch,
     /// Retention must not go beyond this offset: kept up to date by the log for its consumers. `u64::MAX` = nobody needs anything.
     pub(crate) keep_from: AtomicU64,
+    pub(crate) counters: Counters,
+    pub(crate) shared: Arc<SharedByLog>,
+}
+
+/// What a partition is put together from; the rest of [`PartitionCore`] starts empty.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) name: TopicPartition,
+    pub(crate) home: SegmentHome,
+    pub(crate) options: Arc<TopicOptions>,
+    pub(crate) tail: Tail,
+    pub(crate) producers: Producers,
+    pub(crate) epochs: Epochs,
+    pub(crate) published: Published,
+    pub(crate) side: SideFiles,
     pub(crate) shared: Arc<SharedByLog>,
 }
 
@@ -89,8 +111,21 @@ pub(crate) struct WriterState {
     pub(crate) epochs: Epochs,
     /// The last timestamp that the log itself assigned.
     pub(crate) last_assigned: Option<Timestamp>,
-    /// Reused by appends that must stamp or re-stamp.
-    pub(crate) scratch: Vec<u8>,
+    /// When the active segment was opened or started, for a first batch without a time.
+    pub(crate) active_since: Timestamp,
+    /// What `segment.jitter.ms` takes off the age of this active segment.
+    pub(crate) roll_jitter_ms: i64,
+    /// The medium was full at the last try.
+    pub(crate) full: Option<FullDisk>,
+    /// The end at the housekeeper's last look: a segment is idle when it is still the same at the next.
+    pub(crate) end_at_last_look: Option<Offset>,
+}
+
+/// The medium refused an append, and will not be asked again before `retry_at` (monotonic).
+#[derive(Debug)]
+pub(crate) struct FullDisk {
+    pub(crate) error: Error,
+    pub(crate) retry_at: Duration,
 }
 
 /// The end of the log, as far as one can write to it.
@@ -104,9 +139,77 @@ pub(crate) enum Tail {
     Closed,
 }
 
+impl Partition {
+    /// Topic and number.
+    #[must_use]
+    pub fn name(&self) -> &TopicPartition {
+        &self.core.name
+    }
+
+    /// All five marks, in one consistent snapshot. Never blocks for I/O.
+    #[must_use]
+    pub fn watermarks(&self) -> Watermarks {
+        self.core.published.watermarks()
+    }
+
+    /// Brings everything that was appended before the call to the medium; returns the durable end.
+    ///
+    /// Blocks for a sync, or for the rest of one that is in flight and one more.
+    ///
+    /// # Errors
+    /// `Failed` once a sync or a write has failed for good; `Closed` after `Log::close`, unless all is durable.
+    pub fn sync(&self) -> Result<Offset> {
+        self.core.sync_now()
+    }
+
+    /// What the partition counted since it was opened.
+    #[must_use]
+    pub fn stats(&self) -> PartitionStats {
+        self.core.counters.look(self.core.commit.unsynced_bytes())
+    }
+}
+
 impl PartitionCore {
+    pub(crate) fn new(parts: Parts) -> Arc<Self> {
+        let now = parts.shared.clock.now().into();
+        let roll_jitter_ms = roll::draw_jitter(&parts.options);
+        Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
+            name: parts.name,
+            home: parts.home,
+            options: RwLock::new(parts.options),
+            writer: Mutex::new(WriterState {
+                tail: parts.tail,
+                producers: parts.producers,
+                epochs: parts.epochs,
+                last_assigned: None,
+                active_since: now,
+                roll_jitter_ms,
+                full: None,
+                end_at_last_look: None,
+            }),
+            published: Arc::new(parts.published),
+            commit: Commit::default(),
+            side: Mutex::new(parts.side),
+            latch: Latch::default(),
+            keep_from: AtomicU64::new(u64::MAX),
+            counters: Counters::default(),
+            shared: parts.shared,
+        })
+    }
+
     pub(crate) fn options(&self) -> Arc<TopicOptions> {
         Arc::clone(&self.options.read())
+    }
+
+    /// Other options from now on, at the next decision. They were validated.
+    pub(crate) fn set_options(&self, options: Arc<TopicOptions>) {
+        let source = options.high_watermark;
+        let before = std::mem::replace(&mut *self.options.write(), options);
+        if before.high_watermark != source {
+            self.published.high_watermark_from(source);
+            self.look_for_decided_transactions();
+        }
     }
 
     pub(crate) fn segment_settings(options: &TopicOptions) -> SegmentSettings {
@@ -114,5 +217,12 @@ impl PartitionCore {
             index_bytes: options.segment_index_bytes,
             index_interval_bytes: options.index_interval_bytes,
         }
+    }
+}
+
+impl Drop for PartitionCore {
+    /// What was never synced, of a deleted topic for example, no longer counts.
+    fn drop(&mut self) {
+        self.commit.let_go_of_unsynced(&self.shared.unsynced);
     }
 }

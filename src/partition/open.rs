@@ -65,6 +65,11 @@ impl PartitionCore {
         let _ = (name, home, options, shared);
         todo!()
     }
+    /// Tries again to copy the tail that could not be copied at open; on success the tail is `Active`. Called by an append, under the writer lock.
+    pub(super) fn finish_pending_copy(&self, writer: &mut super::WriterState) -> Result<()> {
+        let _ = writer;
+        todo!()
+    }
     /// Clean close: sync, indexes, prepared space cut, snapshot at the end, facts synced. Every call afterwards says `Closed`.
     pub(crate) fn close(&self) -> Result<ClosedFacts> {
         todo!()
