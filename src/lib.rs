@@ -43,5 +43,8 @@ pub use partition::{
     AppendOutcome, Durable, FsyncPolicy, HighWatermark, Partition, ReadUpTo, Retention, Ticket,
     TopicOptions, Watermarks, WritePath,
 };
+// floor 6
+mod cursor;
 // floor 7
 mod directory;
+pub use cursor::{Cursor, Fetch, Fetched, FileRange, Follow, Lag, Limit, Readable, Start};

@@ -127,6 +127,12 @@ impl Clock for SystemClock {
     }
 }
 
+/// The moment at which somebody who waits now for at most `limit` stops waiting; `None` for ever. Waiting is for threads of the system, so
+/// it goes by the system's clock, whatever clock a log was given.
+pub(crate) fn deadline_after(limit: Duration) -> Option<Instant> {
+    Instant::now().checked_add(limit)
+}
+
 /// A clock that stands still until a test moves it.
 ///
 /// ```

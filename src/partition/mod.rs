@@ -42,7 +42,7 @@ pub(crate) use group_commit::{Commit, CommitTurn, Lingering, SyncRequests, Unsyn
 pub use group_commit::{Durable, Ticket};
 pub(crate) use open::{ClosedFacts, OpenFacts, Owner, PartitionRecovery};
 pub use options::{FsyncPolicy, HighWatermark, Retention, TopicOptions, WritePath};
-pub(crate) use reader::{BatchStream, Next, PartitionReader};
+pub(crate) use reader::{BatchStream, Found, Next, PartitionReader};
 pub(crate) use watermarks::{Opening, Published, Snapshot};
 pub use watermarks::{ReadUpTo, Watermarks};
 
@@ -166,6 +166,15 @@ impl Partition {
     #[must_use]
     pub fn stats(&self) -> PartitionStats {
         self.core.counters.look(self.core.commit.unsynced_bytes())
+    }
+
+    /// What reading needs of this partition.
+    pub(crate) fn reader(&self) -> PartitionReader {
+        PartitionReader {
+            name: self.core.name.clone(),
+            published: Arc::clone(&self.core.published),
+            max_decompressed_bytes: self.core.options.read().max_decompressed_bytes,
+        }
     }
 }
 

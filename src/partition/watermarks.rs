@@ -90,6 +90,14 @@ impl Snapshot {
             .checked_sub(1)
     }
 
+    /// Whether this very segment is still a part of the log.
+    pub(crate) fn lists(&self, segment: &Arc<SegmentFiles>) -> bool {
+        let found = self
+            .segment_for(segment.base())
+            .and_then(|index| self.segments.get(index));
+        found.is_some_and(|found| Arc::ptr_eq(found, segment))
+    }
+
     pub(crate) fn rule_for(&self, segment: &SegmentFiles) -> OffsetRule {
         if segment.base() >= self.dense_from {
             OffsetRule::Dense

@@ -1,0 +1,294 @@
+//! Cursors: positions in memory from which records are read, as many as one likes, each with a buffer of its own.
+//!
+//! This folder must never know what a consumer or a topic is.
+
+mod aborted;
+mod fetch;
+mod times;
+mod wait;
+
+use std::time::Duration;
+
+use crate::batch::{IntoRecords, RecordBatch, StoredRecord};
+use crate::error::Result;
+use crate::offset::Offset;
+use crate::partition::{BatchStream, Next, Partition, PartitionReader, ReadUpTo};
+use crate::timestamp::Timestamp;
+
+use aborted::AbortedFilter;
+pub use fetch::{Fetch, Fetched, FileRange, Limit};
+pub(crate) use times::{Search, TimedOffset};
+pub use wait::{Follow, Readable};
+
+/// Where a cursor starts. Together with the committed position of a consumer this covers Kafka's ListOffsets and Kinesis's
+/// iterator types.
+#[non_exhaustive]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Start {
+    /// At the log start.
+    Earliest,
+    /// At the log end: only what is appended from now on.
+    Latest,
+    /// At this offset, or the first record behind it.
+    At(Offset),
+    /// Behind this offset.
+    After(Offset),
+    /// At the first record with this time or a later one; at the end when there is none.
+    Timestamp(Timestamp),
+}
+
+/// How far a cursor is behind what it may read.
+#[non_exhaustive]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lag {
+    /// Offsets from the cursor's position up to where it may read.
+    pub records: u64,
+    /// Bytes of the log from about the cursor's position to the end: too many by what lies between two index entries at most.
+    pub bytes: u64,
+    /// From the time of the last record that the cursor gave to the newest in the log.
+    pub time: Duration,
+}
+
+/// A place in a partition, and a buffer to read into. Holds no lock and no mapping; cheap to make.
+///
+/// As an iterator it gives owned records and ends at the tail; after a later append it gives more. A damaged, missing or trimmed range is one
+/// `Err` with a [`Gap`](crate::Gap), and the cursor stands behind it.
+///
+/// Under [`ReadUpTo::LastStable`] it gives committed records only. Otherwise control batches are given by [`Cursor::next_batch`], never as
+/// records.
+#[derive(Debug)]
+pub struct Cursor {
+    stream: BatchStream,
+    up_to: ReadUpTo,
+    /// The batch whose records are being given one by one.
+    records: Option<IntoRecords>,
+    /// No record below it is given: a batch may begin before the place that was asked for.
+    from: Offset,
+    last_timestamp: Option<Timestamp>,
+    aborted: AbortedFilter,
+}
+
+impl Partition {
+    /// A cursor at `start`.
+    ///
+    /// # Errors
+    /// `OffsetOutOfRange` for an offset that the log does not have; `Closed`; `Io` from looking up a time.
+    pub fn cursor(&self, start: Start) -> Result<Cursor> {
+        Cursor::over(self.reader(), start)
+    }
+
+    /// One record, by one index lookup, one read and one checksum.
+    ///
+    /// # Errors
+    /// `OffsetOutOfRange`; `NotFound` where compaction removed the record or a control record stands; `Gap` where it cannot be read; `Io`;
+    /// `Closed`.
+    pub fn get(&self, offset: Offset) -> Result<StoredRecord> {
+        self.reader().get(offset)
+    }
+
+    /// The offset of the first record whose time is `at` or later; `None` when there is none.
+    ///
+    /// Kafka's ListOffsets answers "none" when the match in the first segment that has one lies below the log start; here the search goes on.
+    ///
+    /// # Errors
+    /// `Io`, `Closed`.
+    pub fn offset_for(&self, at: Timestamp) -> Result<Option<Offset>> {
+        let found = self.reader().offset_for(at, Search::AllSegments)?;
+        Ok(found.map(|found| found.offset))
+    }
+}
+
+impl Cursor {
+    pub(crate) fn over(reader: PartitionReader, start: Start) -> Result<Self> {
+        reader.check_open()?;
+        let at = resolve(&reader, start)?;
+        Ok(Self {
+            stream: reader.stream(at),
+            up_to: ReadUpTo::default(),
+            records: None,
+            from: at,
+            last_timestamp: None,
+            aborted: AbortedFilter::default(),
+        })
+    }
+
+    /// Up to where this cursor reads; default [`ReadUpTo::End`].
+    #[must_use]
+    pub fn read_up_to(self, limit: ReadUpTo) -> Self {
+        Self {
+            up_to: limit,
+            ..self
+        }
+    }
+
+    /// The next batch; `None` at the tail now. Does not block for data; a cold read may block for the disk. A batch begins at or before the
+    /// cursor's position when it holds it.
+    ///
+    /// # Errors
+    /// A gap, once, and the cursor stands behind it; `Closed`; `Io`.
+    pub fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
+        self.records = None;
+        loop {
+            let Next::Batch(found) = self.stream.next(self.up_to)? else {
+                return Ok(None);
+            };
+            let batch = found.batch;
+            if self.up_to == ReadUpTo::LastStable
+                && self.aborted.hides(self.stream.reader(), &batch)?
+            {
+                continue;
+            }
+            self.last_timestamp = batch.max_timestamp().or(self.last_timestamp);
+            return Ok(Some(batch));
+        }
+    }
+
+    /// The offset of the next record that this cursor gives, or a lower bound of it.
+    #[must_use]
+    pub fn position(&self) -> Offset {
+        if self.records.is_some() {
+            self.from
+        } else {
+            self.from.max(self.stream.position())
+        }
+    }
+
+    /// Goes to another place.
+    ///
+    /// # Errors
+    /// `OffsetOutOfRange`, and the cursor stays where it was; `Io` from looking up a time; `Closed`.
+    pub fn seek(&mut self, start: Start) -> Result<()> {
+        let at = resolve(self.stream.reader(), start)?;
+        self.stream.seek(at);
+        self.records = None;
+        self.from = at;
+        Ok(())
+    }
+
+    /// How far this cursor is behind.
+    ///
+    /// # Errors
+    /// `Io` from reading an index.
+    pub fn lag(&self) -> Result<Lag> {
+        let snapshot = self.stream.reader().published.snapshot();
+        let position = self.position();
+        let records = snapshot
+            .watermarks
+            .limit(self.up_to)
+            .distance_from(position);
+        let mut bytes = 0u64;
+        let mut newest = None;
+        let first = snapshot.segment_for(position).unwrap_or(0);
+        for (index, segment) in snapshot.segments.iter().enumerate().skip(first) {
+            let before = if index == first {
+                self.bytes_before(&snapshot, segment, position)?
+            } else {
+                0
+            };
+            bytes = bytes.saturating_add(segment.size().to_u64().saturating_sub(before));
+            newest = newest.max(segment.largest_timestamp()?);
+        }
+        let time = match (newest, self.last_timestamp) {
+            _ if records == 0 => Duration::ZERO,
+            (Some(newest), Some(last)) => newest.saturating_since(last),
+            (Some(newest), None) => {
+                let segment = snapshot.segments.get(first);
+                let oldest = segment
+                    .map(|segment| segment.first_timestamp())
+                    .transpose()?
+                    .flatten();
+                oldest.map_or(Duration::ZERO, |oldest| newest.saturating_since(oldest))
+            }
+            (None, _) => Duration::ZERO,
+        };
+        Ok(Lag {
+            records,
+            bytes: if records == 0 { 0 } else { bytes },
+            time,
+        })
+    }
+
+    fn bytes_before(
+        &self,
+        snapshot: &crate::partition::Snapshot,
+        segment: &crate::segment::SegmentFiles,
+        position: Offset,
+    ) -> Result<u64> {
+        let limit = self.stream.reader().max_decompressed_bytes;
+        let walker = segment.walk_from(position, snapshot.rule_for(segment), limit)?;
+        Ok(walker.position().to_u64())
+    }
+
+    fn next_record(&mut self) -> Result<Option<StoredRecord>> {
+        loop {
+            if let Some(records) = &mut self.records {
+                match records.next() {
+                    Some(Ok(record)) if record.offset() < self.from => continue,
+                    Some(Ok(record)) => {
+                        self.from = record.offset().saturating_add(1);
+                        self.last_timestamp = record.timestamp().or(self.last_timestamp);
+                        return Ok(Some(record));
+                    }
+                    Some(Err(error)) => {
+                        // What is left of the batch cannot be told apart: it is one gap.
+                        let to = self.stream.position();
+                        let from = self.from;
+                        self.records = None;
+                        self.from = to;
+                        return Err(unreadable(from, to, error));
+                    }
+                    None => self.records = None,
+                }
+            }
+            match self.next_batch() {
+                Ok(None) => return Ok(None),
+                Ok(Some(batch)) if batch.is_control() => {}
+                Ok(Some(batch)) => self.records = Some(batch.into_iter()),
+                Err(error) => {
+                    self.from = self.from.max(self.stream.position());
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+impl Iterator for Cursor {
+    type Item = Result<StoredRecord>;
+
+    /// `None` at the tail; more may come later, so this is no `FusedIterator`.
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_record().transpose()
+    }
+}
+
+fn resolve(reader: &PartitionReader, start: Start) -> Result<Offset> {
+    let marks = reader.published.watermarks();
+    match start {
+        Start::Earliest => Ok(marks.start),
+        Start::Latest => Ok(marks.end),
+        Start::At(offset) => reader.check_in_range(offset).map(|()| offset),
+        Start::After(offset) => {
+            let next = offset.saturating_add(1);
+            reader.check_in_range(next).map(|()| next)
+        }
+        Start::Timestamp(at) => {
+            let found = reader.offset_for(at, Search::AllSegments)?;
+            Ok(found.map_or(marks.end, |found| found.offset))
+        }
+    }
+}
+
+/// A batch with a right checksum whose records do not decode: damage from before it was written, or more than may be unpacked.
+fn unreadable(from: Offset, to: Offset, cause: crate::error::Error) -> crate::error::Error {
+    use crate::error::{Error, ErrorKind, Gap, GapCause};
+    // A codec that was left out of the build, or a bound: the records are there.
+    if matches!(cause.kind(), ErrorKind::Unsupported | ErrorKind::TooLarge) {
+        return cause;
+    }
+    Error::gap_found(
+        Gap::new(from, to, GapCause::Damaged),
+        "the records of a batch cannot be read",
+    )
+    .caused_by(cause)
+}

@@ -1,0 +1,110 @@
+//! Offsets by time, as Kafka's ListOffsets asks for them (section 8.3 of the format's rules).
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::ids::LeaderEpoch;
+use crate::offset::Offset;
+use crate::partition::{PartitionReader, Snapshot};
+use crate::segment::{SegmentFiles, Step, Walker};
+use crate::timestamp::Timestamp;
+
+/// How far a search by time goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Search {
+    /// Through all segments, until a record at or above the log start matches.
+    AllSegments,
+    /// Through the first segment that may have a match and no other, as Kafka does.
+    FirstSegment,
+}
+
+/// A record's place and time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct TimedOffset {
+    pub(crate) offset: Offset,
+    pub(crate) timestamp: Timestamp,
+    pub(crate) leader_epoch: Option<LeaderEpoch>,
+}
+
+impl PartitionReader {
+    /// The first record with a time of `at` or later, at or above the log start.
+    pub(crate) fn offset_for(&self, at: Timestamp, search: Search) -> Result<Option<TimedOffset>> {
+        self.check_open()?;
+        let snapshot = self.published.snapshot();
+        for segment in &*snapshot.segments {
+            if segment
+                .largest_timestamp()?
+                .is_none_or(|largest| largest < at)
+            {
+                continue;
+            }
+            let rule = snapshot.rule_for(segment);
+            let walker = segment.walk_from_time(at, rule, self.max_decompressed_bytes)?;
+            let found = first_at_or_after(&snapshot, segment, walker, at)?;
+            let is_in_log = |found: &TimedOffset| found.offset < snapshot.watermarks.end;
+            if found.is_some() || search == Search::FirstSegment {
+                return Ok(found.filter(is_in_log));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first record that carries the largest time of the log.
+    pub(crate) fn offset_of_max_timestamp(&self) -> Result<Option<TimedOffset>> {
+        self.check_open()?;
+        let snapshot = self.published.snapshot();
+        let mut largest: Option<(Timestamp, &Arc<SegmentFiles>)> = None;
+        for segment in &*snapshot.segments {
+            if let Some(here) = segment.largest_timestamp()?
+                && largest.is_none_or(|(so_far, _)| here > so_far)
+            {
+                largest = Some((here, segment));
+            }
+        }
+        let Some((at, segment)) = largest else {
+            return Ok(None);
+        };
+        let rule = snapshot.rule_for(segment);
+        let walker = segment.walk_from_time(at, rule, self.max_decompressed_bytes)?;
+        first_at_or_after(&snapshot, segment, walker, at)
+    }
+}
+
+/// The first record of a walk with a time of `at` or later that is at or above the log start. What is damaged has no time, and is passed.
+fn first_at_or_after(
+    snapshot: &Snapshot,
+    segment: &SegmentFiles,
+    mut walker: Walker,
+    at: Timestamp,
+) -> Result<Option<TimedOffset>> {
+    loop {
+        let batch = match walker.step()? {
+            Step::Batch(walked) => walked.batch,
+            Step::OldFormat { .. } => continue,
+            Step::Bad(spot) => {
+                let positions = segment.positions_above(spot.position)?;
+                if walker.skip(&spot, &positions)?.is_none() {
+                    return Ok(None);
+                }
+                continue;
+            }
+            Step::End => return Ok(None),
+        };
+        if batch.max_timestamp().is_none_or(|largest| largest < at) {
+            continue;
+        }
+        // A record that does not decode ends its batch: a reader meets it as a gap.
+        for record in batch.records().map_while(Result::ok) {
+            if let Some(timestamp) = record.timestamp()
+                && timestamp >= at
+                && record.offset() >= snapshot.watermarks.start
+            {
+                return Ok(Some(TimedOffset {
+                    offset: record.offset(),
+                    timestamp,
+                    leader_epoch: batch.leader_epoch(),
+                }));
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Waiting at the tail: blocking, or as a future that does no I/O.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use event_listener::{EventListener, Listener};
+
+use super::Cursor;
+use crate::batch::StoredRecord;
+use crate::error::{ErrorKind, Result};
+use crate::offset::Offset;
+use crate::partition::{Partition, PartitionReader, Published, ReadUpTo};
+use crate::timestamp::deadline_after;
+
+/// What somebody waits for.
+#[derive(Clone, Debug)]
+struct Wish {
+    from: Offset,
+    min_bytes: u64,
+    up_to: ReadUpTo,
+}
+
+impl Wish {
+    /// Whether there is something to do: data, a gap that a truncation or trim made, or the news that the log is closed.
+    fn is_granted(&self, reader: &PartitionReader) -> Result<bool> {
+        reader.check_open()?;
+        let snapshot = reader.published.snapshot();
+        let marks = snapshot.watermarks;
+        if self.from < marks.start || self.from > marks.end {
+            return Ok(true);
+        }
+        if marks.limit(self.up_to) <= self.from {
+            return Ok(false);
+        }
+        if self.min_bytes <= 1 {
+            return Ok(true);
+        }
+        let first = snapshot.segment_for(self.from).unwrap_or(0);
+        let mut bytes = 0u64;
+        for segment in snapshot.segments.iter().skip(first) {
+            let mut here = segment.size().to_u64();
+            if segment.base() < self.from {
+                let rule = snapshot.rule_for(segment);
+                let walker = segment.walk_from(self.from, rule, reader.max_decompressed_bytes)?;
+                here = here.saturating_sub(walker.position().to_u64());
+            }
+            bytes = bytes.saturating_add(here);
+        }
+        Ok(bytes >= self.min_bytes)
+    }
+}
+
+/// Waits until `is_granted` says so, for at most `limit`. Listens before it looks, so that no move is missed.
+fn wait_until(
+    published: &Published,
+    limit: Duration,
+    mut is_granted: impl FnMut() -> Result<bool>,
+) -> Result<bool> {
+    let deadline = deadline_after(limit);
+    loop {
+        let listener = published.listen();
+        if is_granted()? {
+            return Ok(true);
+        }
+        match deadline {
+            Some(deadline) => {
+                if listener.wait_deadline(deadline).is_none() {
+                    return is_granted();
+                }
+            }
+            None => listener.wait(),
+        }
+    }
+}
+
+impl Cursor {
+    fn wish(&self) -> Wish {
+        Wish {
+            from: self.position(),
+            min_bytes: 1,
+            up_to: self.up_to,
+        }
+    }
+
+    /// Blocks until [`Cursor::next_batch`] has something, for at most `limit`; whether it has.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub fn wait(&mut self, limit: Duration) -> Result<bool> {
+        if self.records.is_some() {
+            return Ok(true);
+        }
+        let reader = self.stream.reader();
+        let wish = self.wish();
+        wait_until(&reader.published, limit, || wish.is_granted(reader))
+    }
+
+    /// Waits until [`Cursor::next_batch`] has something. Cancel-safe; does no I/O.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub async fn readable(&mut self) -> Result<()> {
+        if self.records.is_some() {
+            return Ok(());
+        }
+        Readable::new(self.stream.reader().clone(), self.wish()).await
+    }
+
+    /// An iterator that blocks at the tail instead of ending. It ends when the log is closed.
+    pub fn follow(&mut self) -> Follow<'_> {
+        Follow { cursor: self }
+    }
+}
+
+/// Gives records and blocks at the tail until there are more; ends when the log is closed.
+#[derive(Debug)]
+pub struct Follow<'c> {
+    cursor: &'c mut Cursor,
+}
+
+impl Iterator for Follow<'_> {
+    type Item = Result<StoredRecord>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.cursor.next() {
+                Some(Err(error)) if error.kind() == ErrorKind::Closed => return None,
+                Some(record) => return Some(record),
+                None => match self.cursor.wait(Duration::MAX) {
+                    Ok(_) => {}
+                    Err(error) if error.kind() == ErrorKind::Closed => return None,
+                    Err(error) => return Some(Err(error)),
+                },
+            }
+        }
+    }
+}
+
+impl Partition {
+    /// A long poll: ready once at least `min_bytes` from `from` on may be read up to `up_to`, or there is a reason to look (a trim, a truncation).
+    ///
+    /// As a future it does no I/O when `min_bytes` is at most 1; [`Readable::wait`] blocks instead.
+    #[must_use]
+    pub fn readable(&self, from: Offset, min_bytes: u64, up_to: ReadUpTo) -> Readable {
+        Readable::new(
+            self.reader(),
+            Wish {
+                from,
+                min_bytes,
+                up_to,
+            },
+        )
+    }
+}
+
+/// Waits for data; see [`Partition::readable`].
+#[derive(Debug)]
+pub struct Readable {
+    reader: PartitionReader,
+    wish: Wish,
+    listener: Option<Pin<Box<EventListener>>>,
+}
+
+impl Readable {
+    fn new(reader: PartitionReader, wish: Wish) -> Self {
+        Self {
+            reader,
+            wish,
+            listener: None,
+        }
+    }
+
+    /// Blocks for at most `limit`; whether there is something.
+    ///
+    /// # Errors
+    /// `Closed`, `Io`.
+    pub fn wait(&mut self, limit: Duration) -> Result<bool> {
+        let published = Arc::clone(&self.reader.published);
+        wait_until(&published, limit, || self.wish.is_granted(&self.reader))
+    }
+}
+
+impl Future for Readable {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        loop {
+            // Listens before it looks, so that no move between the two is missed.
+            let listener = this
+                .listener
+                .get_or_insert_with(|| Box::pin(this.reader.published.listen()));
+            match this.wish.is_granted(&this.reader) {
+                Ok(true) => return Poll::Ready(Ok(())),
+                Ok(false) => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+            match listener.as_mut().poll(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(()) => this.listener = None,
+            }
+        }
+    }
+}
