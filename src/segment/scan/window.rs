@@ -11,6 +11,9 @@ use crate::error::Result;
 use crate::limits::READ_BUFFER_BYTES;
 use crate::storage::StorageFile;
 
+/// What the first read brings: who looks for one record reads little more, and a scan soon reads whole buffers.
+const FIRST_READ_BYTES: usize = 8 << 10;
+
 /// A buffer that is more times as large as what is asked for is given back.
 const SHRINK_FACTOR: usize = 4;
 
@@ -38,7 +41,7 @@ impl Window {
             filled: 0,
             start: 0,
             resting: Bytes::new(),
-            target: READ_BUFFER_BYTES,
+            target: FIRST_READ_BYTES,
             largest_wanted: 0,
         }
     }
@@ -100,16 +103,9 @@ impl Window {
     fn fill(&mut self, position: u64, wanted: usize, remaining: usize) -> Result<()> {
         if wanted > self.target {
             self.target = wanted.checked_next_power_of_two().unwrap_or(wanted);
-        } else if self
-            .largest_wanted
-            .max(wanted)
-            .saturating_mul(SHRINK_FACTOR)
-            < self.target
-        {
-            self.target = (self.target / 2).max(READ_BUFFER_BYTES);
         }
-        self.largest_wanted = wanted;
-        let read_bytes = self.target.max(wanted).min(remaining);
+        let read_bytes = self.target.min(remaining);
+        self.choose_next_target(wanted);
         let mut buffer = self.take_buffer(read_bytes);
         self.start = position;
         self.filled = 0;
@@ -119,6 +115,17 @@ impl Window {
         self.buffer = buffer.freeze();
         self.filled = read?.min(room);
         Ok(())
+    }
+
+    /// Up to the usual size from read to read, and back to it when batches are small again.
+    fn choose_next_target(&mut self, wanted: usize) {
+        let largest_wanted = self.largest_wanted.max(wanted);
+        if self.target < READ_BUFFER_BYTES {
+            self.target = self.target.saturating_mul(2);
+        } else if largest_wanted.saturating_mul(SHRINK_FACTOR) < self.target {
+            self.target = (self.target / 2).max(READ_BUFFER_BYTES);
+        }
+        self.largest_wanted = wanted;
     }
 
     /// A buffer of at least `bytes` that nobody else holds.
