@@ -37,6 +37,7 @@ pub use segment::AbortedTransaction;
 // floor 4
 mod epochs;
 mod producers;
+pub use producers::{ProducerBatch, ProducerInfo};
 // floor 5
 mod partition;
 pub use partition::{
@@ -45,6 +46,10 @@ pub use partition::{
 };
 // floor 6
 mod cursor;
+mod replica;
+mod writer;
+pub use cursor::{Cursor, Fetch, Fetched, FileRange, Follow, Lag, Limit, Readable, Start};
+pub use replica::Replica;
+pub use writer::{Stage, Writer, WriterDurable, WriterOptions, WriterTicket};
 // floor 7
 mod directory;
-pub use cursor::{Cursor, Fetch, Fetched, FileRange, Follow, Lag, Limit, Readable, Start};

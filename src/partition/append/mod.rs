@@ -337,9 +337,6 @@ impl PartitionCore {
         options: &TopicOptions,
         end: Offset,
     ) -> Option<Offset> {
-        if writer.producers.is_empty() {
-            return None;
-        }
         let high = match options.high_watermark {
             HighWatermark::End => end,
             HighWatermark::Durable | HighWatermark::External => self.published.watermarks().high,
@@ -376,7 +373,7 @@ impl PartitionCore {
 
     /// The high watermark moved, or who moves it changed: transactions whose marker it has passed no longer hold the last stable offset
     /// back.
-    pub(super) fn look_for_decided_transactions(&self) {
+    pub(crate) fn look_for_decided_transactions(&self) {
         let mut writer = self.writer.lock();
         if self.latch.is_closed() {
             return;

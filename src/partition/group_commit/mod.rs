@@ -272,7 +272,7 @@ impl PartitionCore {
         }
     }
 
-    pub(super) fn closed(&self) -> Error {
+    pub(crate) fn closed(&self) -> Error {
         Error::new(
             ErrorKind::Closed,
             format!("partition {} is closed", self.name),

@@ -1,0 +1,146 @@
+//! What a broker needs of a partition, on its own page: raw batches as leader and as follower, epochs, the high watermark,
+//! truncation, and the state of producers.
+//!
+//! Nothing here replicates: it is what replication stands on. This module must never know a network or a protocol.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::batch::UnverifiedBatch;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::LeaderEpoch;
+use crate::offset::Offset;
+use crate::partition::{AppendOutcome, HighWatermark, Partition, PartitionCore};
+use crate::producers::ProducerInfo;
+use crate::segment::AbortedTransaction;
+
+/// The operations of a replica; made by [`Partition::replica`].
+#[derive(Clone, Copy, Debug)]
+pub struct Replica<'p> {
+    partition: &'p Partition,
+}
+
+impl Partition {
+    /// What a broker needs, kept off the page of everyday use.
+    #[must_use]
+    pub fn replica(&self) -> Replica<'_> {
+        Replica { partition: self }
+    }
+}
+
+impl Replica<'_> {
+    fn core(&self) -> &Arc<PartitionCore> {
+        &self.partition.core
+    }
+
+    /// Appends one batch as a producer sent it: verified, its offsets and `epoch` stamped in place, nothing encoded anew. A batch that
+    /// the producer sent before is not appended again. Transaction markers of a coordinator may come this way, too.
+    ///
+    /// A higher epoch than the last begins here, as with [`Replica::begin_epoch`]. Returns once the batch is written, without waiting for
+    /// its sync; the ticket tells when it is durable.
+    ///
+    /// # Errors
+    /// `Corrupt` for a batch that does not verify; `InvalidInput` for holes between offsets, wrong record numbers, a time out of range, no
+    /// records; `TooLarge`; `Fenced` for a lower epoch of the leader or the producer; `OutOfSequence`; and as [`Partition::submit`].
+    pub fn append_as_leader(
+        &self,
+        batch: UnverifiedBatch,
+        epoch: LeaderEpoch,
+    ) -> Result<AppendOutcome> {
+        self.core().append_as_leader(batch, epoch)
+    }
+
+    /// Appends batches as they stand in the leader's log: verified, offsets and epochs kept; gaps between them are allowed. A partial last
+    /// batch is left out. Returns the offsets from the first batch to behind the last one; what `high` says is applied under
+    /// [`HighWatermark::External`]. Under `FsyncPolicy::Always` it returns after a sync.
+    ///
+    /// When it fails in the middle, the batches before stay: the log end tells how far it came.
+    ///
+    /// # Errors
+    /// `Corrupt` for a batch that does not verify; `InvalidInput` when the first one starts below the log end or offsets do not ascend;
+    /// `Unsupported` for message formats 0 and 1; and as [`Partition::append`].
+    pub fn append_as_follower(&self, batches: Bytes, high: Offset) -> Result<Range<Offset>> {
+        self.core().append_as_follower(batches, high)
+    }
+
+    /// A new leader starts: its epoch and the log end are on the medium on return, without any data (KAFKA-7415). Does nothing when the epoch
+    /// has begun already.
+    ///
+    /// # Errors
+    /// `Fenced` for a lower epoch than the last; `Io`, `Full`; `Failed`, `Closed`.
+    pub fn begin_epoch(&self, epoch: LeaderEpoch) -> Result<()> {
+        self.core().begin_epoch(epoch)
+    }
+
+    /// Where the records of `epoch` end in this log, with the epoch that the answer is for: the largest one at or below it
+    /// (KIP-101, KIP-279). `None` when this log cannot tell.
+    #[must_use]
+    pub fn end_offset_for_epoch(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
+        let core = self.core();
+        let writer = core.writer.lock();
+        let end = core.published.watermarks().end;
+        writer.epochs.end_offset_for(epoch, end)
+    }
+
+    /// The epochs of the log, ascending, each with its first offset.
+    #[must_use]
+    pub fn epochs(&self) -> Vec<(LeaderEpoch, Offset)> {
+        self.core().writer.lock().epochs.entries().to_vec()
+    }
+
+    /// Sets the high watermark, which may lie above the log end, and wakes who waits for it.
+    ///
+    /// # Errors
+    /// `InvalidInput` unless the topic has [`HighWatermark::External`]; `Closed`.
+    pub fn set_high_watermark(&self, high: Offset) -> Result<()> {
+        let core = self.core();
+        if core.published.is_closed() {
+            return Err(core.closed());
+        }
+        if core.options().high_watermark != HighWatermark::External {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("the high watermark of {} follows the log", core.name),
+            )
+            .remedy("set the topic's high watermark to External"));
+        }
+        core.published.set_external_high(high);
+        if core.published.has_unstable() {
+            core.look_for_decided_transactions();
+        }
+        Ok(())
+    }
+
+    /// Cuts the tail at `offset`, batch-granular: the batch that holds it goes as a whole. Returns the real new end.
+    ///
+    /// # Errors
+    /// `InvalidInput` below the high watermark under [`HighWatermark::External`]; `Io`, `Failed`, `Closed`.
+    pub fn truncate_to(&self, offset: Offset) -> Result<Offset> {
+        self.core().truncate_to(offset)
+    }
+
+    /// Drops everything and starts anew at `offset`, as a follower does whose leader's log begins above its own end.
+    ///
+    /// # Errors
+    /// `Io`, `Full`, `Failed`, `Closed`.
+    pub fn reset_to(&self, offset: Offset) -> Result<()> {
+        self.core().reset_to(offset)
+    }
+
+    /// What the log knows of its idempotent and transactional producers, by id.
+    #[must_use]
+    pub fn producers(&self) -> Vec<ProducerInfo> {
+        self.core().writer.lock().producers.list()
+    }
+
+    /// The aborted transactions that overlap `offsets`, by the place of their markers: what a reader of committed records leaves out.
+    /// May read index files.
+    ///
+    /// # Errors
+    /// `Corrupt` for a damaged index of aborted transactions; `Io`.
+    pub fn aborted(&self, offsets: Range<Offset>) -> Result<Vec<AbortedTransaction>> {
+        self.partition.reader().aborted(offsets)
+    }
+}
