@@ -53,3 +53,6 @@ pub use replica::Replica;
 pub use writer::{Stage, Writer, WriterDurable, WriterOptions, WriterTicket};
 // floor 7
 mod directory;
+// floor 8
+mod log;
+pub use log::{Log, LogBuilder, Maintenance, RecoveryReport, Topic};

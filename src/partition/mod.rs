@@ -140,6 +140,12 @@ pub(crate) enum Tail {
 }
 
 impl Partition {
+    /// The number of the partition in its topic.
+    #[must_use]
+    pub fn index(&self) -> u32 {
+        self.core.name.index()
+    }
+
     /// Topic and number.
     #[must_use]
     pub fn name(&self) -> &TopicPartition {
@@ -205,6 +211,22 @@ impl PartitionCore {
             counters: Counters::default(),
             shared: parts.shared,
         })
+    }
+
+    /// Whether no append or sync can succeed any more.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.latch.is_closed() || self.published.is_closed()
+    }
+
+    /// The partition is about to be deleted: nothing is synced, and every call says `Closed` from now on.
+    pub(crate) fn close_for_deletion(&self) {
+        let _turn = self.take_commit_turn();
+        let mut writer = self.writer.lock();
+        writer.tail = Tail::Closed;
+        self.published.close();
+        self.commit.let_go_of_unsynced(&self.shared.unsynced);
+        drop(writer);
+        self.commit.settle();
     }
 
     pub(crate) fn options(&self) -> Arc<TopicOptions> {
