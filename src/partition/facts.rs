@@ -1,9 +1,53 @@
 //! The side files: `stratalog.facts` (two 512-byte slots of bounds that stay true when stale) and `stratalog.segments`
 //! (32 bytes per sealed segment).
-use crate::error::Result;
+//!
+//! Kafka's format says nowhere up to where the log was durable, so a torn tail and rot look alike in it; these two files
+//! tell them apart, and make a missing first or last segment visible. They are never evidence against the log: without
+//! them only checks are lost. This module must never know what is done with the values.
+
+#![deny(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used
+)]
+
+use std::sync::Arc;
+
+use crate::error::{ErrorKind, Result};
 use crate::offset::Offset;
-use crate::segment::SegmentHome;
-use crate::storage::BootId;
+use crate::segment::{FileName, SealedFacts, SegmentHome};
+use crate::storage::{Access, BootId, StorageFile, read_small_file, replace_file};
+use crate::timestamp::Timestamp;
+
+/// One slot is one sector, which a power cut leaves old or new and never mixed.
+const SLOT_BYTES: usize = 512;
+const FILE_BYTES: usize = 2 * SLOT_BYTES;
+
+const MAGIC: [u8; 4] = *b"SLF1";
+const VERSION: u32 = 1;
+
+const MAGIC_AT: usize = 0;
+const VERSION_AT: usize = MAGIC_AT + 4;
+const SEQUENCE_AT: usize = VERSION_AT + 4;
+const LOG_START_AT: usize = SEQUENCE_AT + 8;
+const RECOVERY_POINT_AT: usize = LOG_START_AT + 8;
+const DURABLE_END_AT: usize = RECOVERY_POINT_AT + 8;
+const GENERATION_AT: usize = DURABLE_END_AT + 8;
+const BOOT_ID_AT: usize = GENERATION_AT + 8;
+const INCARNATION_AT: usize = BOOT_ID_AT + 16;
+const DENSE_FROM_AT: usize = INCARNATION_AT + 16;
+const CRC_AT: usize = SLOT_BYTES - 4;
+
+const _: () = assert!(DENSE_FROM_AT + 8 == 88 && CRC_AT == 508);
+
+/// In the format: offsets may have holes anywhere.
+const NOT_DENSE: u64 = u64::MAX;
+
+const ENTRY_BYTES: usize = 32;
+const ENTRY_CRC_AT: usize = ENTRY_BYTES - 4;
+
+/// What is read of a list of segments: two million of them.
+const MOST_LIST_BYTES: u64 = 64 << 20;
 
 /// Sixteen random bytes that name one history of a log directory: drawn when it is created or adopted, never at a mere open.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -41,49 +85,517 @@ impl std::fmt::Display for Incarnation {
 /// The values of a slot. Each is a bound that stays true when stale.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Facts {
+    /// The log starts here or above.
     pub(crate) log_start: Offset,
+    /// Everything below was synced, indexes included: recovery starts here.
     pub(crate) recovery_point: Offset,
+    /// Everything below was synced.
     pub(crate) durable_end: Offset,
+    /// Raised by each truncation.
     pub(crate) generation: u64,
-    /// From here on every batch was written as leader, without holes; `None` = nothing is known (lowered to `None`, synced, before the first follower append).
+    /// From here on every batch was written as leader, without holes; `None` = nothing is known (lowered to `None`,
+    /// synced, before the first follower append).
     pub(crate) dense_from: Option<Offset>,
+    /// The boot in which the slot was written; all zeros where the system does not tell.
     pub(crate) boot_id: BootId,
     pub(crate) incarnation: Incarnation,
 }
-/// Both side files, open for writing.
-#[derive(Debug)]
-pub(crate) struct SideFiles {}
-impl SideFiles {
-    /// The values as last written.
-    pub(crate) fn facts(&self) -> &Facts {
-        todo!()
-    }
-    /// Writes a new slot (plain `pwrite`, not synced).
-    pub(crate) fn update(&mut self, change: impl FnOnce(&mut Facts)) -> Result<()> {
-        let _ = change;
-        todo!()
-    }
-    /// Writes a new slot and syncs it before it returns: for the changes that must come before their act.
-    pub(crate) fn update_synced(&mut self, change: impl FnOnce(&mut Facts)) -> Result<()> {
-        let _ = change;
-        todo!()
-    }
-}
-impl SideFiles {
-    /// Appends the entry of a sealed segment to `stratalog.segments` (plain `pwrite`); the next `update_synced` syncs it too.
-    pub(crate) fn append_sealed(&mut self, sealed: &crate::segment::SealedFacts) -> Result<()> {
-        let _ = sealed;
-        todo!()
-    }
-}
+
 /// What reading the facts file found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum FactsFound {
     Good(Facts),
     Absent,
+    /// Both slots are bad: the same as absent, but reported.
     Damaged,
 }
+
+/// What reading the list of segments found: the good entries in the order of the file, and how many are bad.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct SegmentList {
+    pub(crate) entries: Vec<SealedFacts>,
+    pub(crate) bad_count: usize,
+}
+
+/// Both side files, open for writing.
+#[derive(Debug)]
+pub(crate) struct SideFiles {
+    home: SegmentHome,
+    file: Arc<dyn StorageFile>,
+    /// Of the slot that was written last.
+    sequence: u64,
+    facts: Facts,
+    list: ListFile,
+}
+
+/// `stratalog.segments`: opened at the first entry, let go once it is synced. Most partitions roll rarely.
+#[derive(Debug, Default)]
+struct ListFile {
+    unsynced: Option<Arc<dyn StorageFile>>,
+    len_bytes: u64,
+}
+
+/// Reads `stratalog.facts`. Never writes.
 pub(crate) fn read_facts(home: &SegmentHome) -> Result<FactsFound> {
-    let _ = home;
-    todo!()
+    Ok(match read_slots(home)? {
+        Slots::Absent => FactsFound::Absent,
+        Slots::Bad => FactsFound::Damaged,
+        Slots::Good { facts, .. } => FactsFound::Good(facts),
+    })
+}
+
+/// Reads `stratalog.segments`. Never writes; a missing or bad entry costs only its check.
+pub(crate) fn read_segment_list(home: &SegmentHome) -> Result<SegmentList> {
+    let path = home.path(FileName::SegmentList);
+    let bytes = match read_small_file(&*home.storage, &path, MOST_LIST_BYTES) {
+        Ok(bytes) => bytes.unwrap_or_default(),
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
+            return Ok(SegmentList {
+                entries: Vec::new(),
+                bad_count: 1,
+            });
+        }
+        Err(error) => return Err(error),
+    };
+    let mut list = SegmentList::default();
+    for entry in bytes.chunks(ENTRY_BYTES) {
+        match decode_entry(entry) {
+            Some(entry) => list.entries.push(entry),
+            None => list.bad_count = list.bad_count.saturating_add(1),
+        }
+    }
+    Ok(list)
+}
+
+impl SideFiles {
+    /// Makes both files in a new partition. Their content is durable on return; their names are once the caller has
+    /// synced the directory.
+    pub(crate) fn create(home: &SegmentHome, facts: Facts) -> Result<Self> {
+        let file = home.storage.create(&home.path(FileName::Facts))?;
+        file.write_at(&encode_both(&facts), 0)?;
+        file.sync_all()?;
+        home.storage
+            .create(&home.path(FileName::SegmentList))?
+            .sync_all()?;
+        Ok(Self {
+            home: home.clone(),
+            file,
+            sequence: FIRST_SEQUENCE,
+            facts,
+            list: ListFile::default(),
+        })
+    }
+
+    /// Opens both files as they are. `otherwise` are the values when the facts are absent or damaged; they are then
+    /// written at full size, durable on return. `list_bytes` is the length of `stratalog.segments`.
+    pub(crate) fn open(home: &SegmentHome, otherwise: Facts, list_bytes: u64) -> Result<Self> {
+        let path = home.path(FileName::Facts);
+        let (facts, sequence) = match read_slots(home)? {
+            Slots::Good { facts, sequence } => (facts, sequence),
+            Slots::Absent | Slots::Bad => {
+                replace_file(&*home.storage, &path, &encode_both(&otherwise))?;
+                (otherwise, FIRST_SEQUENCE)
+            }
+        };
+        Ok(Self {
+            home: home.clone(),
+            file: home.storage.open(&path, Access::Write)?,
+            sequence,
+            facts,
+            list: ListFile {
+                unsynced: None,
+                // A part of an entry that a crash left is overwritten.
+                len_bytes: list_bytes.saturating_sub(list_bytes % ENTRY_BYTES as u64),
+            },
+        })
+    }
+
+    /// The values as last written.
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Writes a new slot (plain `pwrite`, not synced). After an error the values are as before.
+    pub(crate) fn update(&mut self, change: impl FnOnce(&mut Facts)) -> Result<()> {
+        let mut facts = self.facts;
+        change(&mut facts);
+        let sequence = self.sequence.saturating_add(1);
+        self.file
+            .write_at(&encode_slot(&facts, sequence), slot_position(sequence))?;
+        // Only now: the next try after a failure goes to the same slot, and the other one stays whole.
+        self.sequence = sequence;
+        self.facts = facts;
+        Ok(())
+    }
+
+    /// Writes a new slot and syncs it before it returns: for the changes that must come before their act. Entries of
+    /// sealed segments that were appended meanwhile are synced too.
+    ///
+    /// # Errors
+    /// After an error of the sync it is in doubt which values the medium has.
+    pub(crate) fn update_synced(&mut self, change: impl FnOnce(&mut Facts)) -> Result<()> {
+        self.update(change)?;
+        if let Some(list) = self.list.unsynced.take() {
+            list.sync_data()?;
+        }
+        self.file.sync_data()
+    }
+
+    /// Appends the entry of a sealed segment to `stratalog.segments` (plain `pwrite`); the next `update_synced` syncs it too.
+    pub(crate) fn append_sealed(&mut self, sealed: &SealedFacts) -> Result<()> {
+        let file = match &self.list.unsynced {
+            Some(file) => Arc::clone(file),
+            None => self.open_list()?,
+        };
+        file.write_at(&encode_entry(sealed), self.list.len_bytes)?;
+        self.list.len_bytes = self.list.len_bytes.saturating_add(ENTRY_BYTES as u64);
+        self.list.unsynced = Some(file);
+        Ok(())
+    }
+
+    fn open_list(&mut self) -> Result<Arc<dyn StorageFile>> {
+        let path = self.home.path(FileName::SegmentList);
+        match self.home.storage.open(&path, Access::Write) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.list.len_bytes = 0;
+                self.home.storage.create(&path)
+            }
+            other => other,
+        }
+    }
+
+    /// Rewrites `stratalog.segments` with the entries that `keep` wants; durable on return. Nothing is written when all stay.
+    pub(crate) fn retain_sealed(&mut self, keep: impl Fn(&SealedFacts) -> bool) -> Result<()> {
+        let list = read_segment_list(&self.home)?;
+        let kept: Vec<SealedFacts> = list.entries.iter().filter(|e| keep(e)).copied().collect();
+        if kept.len() == list.entries.len() && list.bad_count == 0 {
+            return Ok(());
+        }
+        self.replace_sealed(&kept)
+    }
+
+    /// Rewrites `stratalog.segments`; durable on return.
+    pub(crate) fn replace_sealed(&mut self, entries: &[SealedFacts]) -> Result<()> {
+        let bytes: Vec<u8> = entries.iter().flat_map(encode_entry).collect();
+        let path = self.home.path(FileName::SegmentList);
+        // Dropped first: it names the old file once the new one has its name.
+        self.list.unsynced = None;
+        replace_file(&*self.home.storage, &path, &bytes)?;
+        self.list.len_bytes = bytes.len() as u64;
+        Ok(())
+    }
+}
+
+/// Slots as they stand in the file.
+enum Slots {
+    Absent,
+    Bad,
+    Good { facts: Facts, sequence: u64 },
+}
+
+fn read_slots(home: &SegmentHome) -> Result<Slots> {
+    let path = home.path(FileName::Facts);
+    let bytes = match read_small_file(&*home.storage, &path, FILE_BYTES as u64) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Ok(Slots::Absent),
+        Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(Slots::Bad),
+        Err(error) => return Err(error),
+    };
+    let good = bytes.chunks(SLOT_BYTES).filter_map(decode_slot);
+    Ok(match good.max_by_key(|(_, sequence)| *sequence) {
+        Some((facts, sequence)) => Slots::Good { facts, sequence },
+        None => Slots::Bad,
+    })
+}
+
+/// Of the second slot of a new file.
+const FIRST_SEQUENCE: u64 = 1;
+
+fn slot_position(sequence: u64) -> u64 {
+    if sequence % 2 == 0 {
+        0
+    } else {
+        SLOT_BYTES as u64
+    }
+}
+
+fn encode_both(facts: &Facts) -> Vec<u8> {
+    let mut bytes = encode_slot(facts, FIRST_SEQUENCE.saturating_sub(1)).to_vec();
+    bytes.extend_from_slice(&encode_slot(facts, FIRST_SEQUENCE));
+    bytes
+}
+
+fn encode_slot(facts: &Facts, sequence: u64) -> [u8; SLOT_BYTES] {
+    let dense_from = facts.dense_from.map_or(NOT_DENSE, Offset::get);
+    let mut slot = [0; SLOT_BYTES];
+    put(&mut slot, MAGIC_AT, &MAGIC);
+    put(&mut slot, VERSION_AT, &VERSION.to_le_bytes());
+    put(&mut slot, SEQUENCE_AT, &sequence.to_le_bytes());
+    put(
+        &mut slot,
+        LOG_START_AT,
+        &facts.log_start.get().to_le_bytes(),
+    );
+    put(
+        &mut slot,
+        RECOVERY_POINT_AT,
+        &facts.recovery_point.get().to_le_bytes(),
+    );
+    put(
+        &mut slot,
+        DURABLE_END_AT,
+        &facts.durable_end.get().to_le_bytes(),
+    );
+    put(&mut slot, GENERATION_AT, &facts.generation.to_le_bytes());
+    put(&mut slot, BOOT_ID_AT, &facts.boot_id.0);
+    put(&mut slot, INCARNATION_AT, &facts.incarnation.0);
+    put(&mut slot, DENSE_FROM_AT, &dense_from.to_le_bytes());
+    let crc = crc32fast::hash(slot.get(..CRC_AT).unwrap_or_default());
+    put(&mut slot, CRC_AT, &crc.to_le_bytes());
+    slot
+}
+
+fn decode_slot(slot: &[u8]) -> Option<(Facts, u64)> {
+    if slot.len() != SLOT_BYTES
+        || get::<4>(slot, MAGIC_AT)? != MAGIC
+        || u32::from_le_bytes(get(slot, VERSION_AT)?) != VERSION
+        || u32::from_le_bytes(get(slot, CRC_AT)?) != crc32fast::hash(slot.get(..CRC_AT)?)
+    {
+        return None;
+    }
+    let number = |at| Some(u64::from_le_bytes(get(slot, at)?));
+    let offset = |at| Offset::new(number(at)?).ok();
+    let dense_from = match number(DENSE_FROM_AT)? {
+        NOT_DENSE => None,
+        from => Some(Offset::new(from).ok()?),
+    };
+    let facts = Facts {
+        log_start: offset(LOG_START_AT)?,
+        recovery_point: offset(RECOVERY_POINT_AT)?,
+        durable_end: offset(DURABLE_END_AT)?,
+        generation: number(GENERATION_AT)?,
+        dense_from,
+        boot_id: BootId(get(slot, BOOT_ID_AT)?),
+        incarnation: Incarnation(get(slot, INCARNATION_AT)?),
+    };
+    Some((facts, number(SEQUENCE_AT)?))
+}
+
+/// An entry: base u64, end u64, sealed-at i64, prefix CRC u32 (0: not known), CRC-32 of what stands before it.
+fn encode_entry(sealed: &SealedFacts) -> [u8; ENTRY_BYTES] {
+    let mut entry = [0; ENTRY_BYTES];
+    put(&mut entry, 0, &sealed.base.get().to_le_bytes());
+    put(&mut entry, 8, &sealed.end.get().to_le_bytes());
+    put(&mut entry, 16, &sealed.sealed_at.as_millis().to_le_bytes());
+    put(
+        &mut entry,
+        24,
+        &sealed.prefix_crc.unwrap_or(0).to_le_bytes(),
+    );
+    let crc = crc32fast::hash(entry.get(..ENTRY_CRC_AT).unwrap_or_default());
+    put(&mut entry, ENTRY_CRC_AT, &crc.to_le_bytes());
+    entry
+}
+
+fn decode_entry(entry: &[u8]) -> Option<SealedFacts> {
+    if entry.len() != ENTRY_BYTES
+        || u32::from_le_bytes(get(entry, ENTRY_CRC_AT)?)
+            != crc32fast::hash(entry.get(..ENTRY_CRC_AT)?)
+    {
+        return None;
+    }
+    let base = Offset::new(u64::from_le_bytes(get(entry, 0)?)).ok()?;
+    let end = Offset::new(u64::from_le_bytes(get(entry, 8)?)).ok()?;
+    let prefix_crc = u32::from_le_bytes(get(entry, 24)?);
+    (base <= end).then_some(SealedFacts {
+        base,
+        end,
+        sealed_at: Timestamp::from_millis(i64::from_le_bytes(get(entry, 16)?)),
+        prefix_crc: (prefix_crc != 0).then_some(prefix_crc),
+    })
+}
+
+fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
+    let place = bytes
+        .get_mut(at..)
+        .and_then(|rest| rest.get_mut(..value.len()));
+    place
+        .expect("the constants lie within the record")
+        .copy_from_slice(value);
+}
+
+fn get<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..)?.first_chunk().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::segment::OpenFiles;
+    use crate::storage::{Memory, Storage};
+
+    fn home() -> SegmentHome {
+        let storage = Memory::new();
+        let dir: Arc<Path> = Path::new("/t-0").into();
+        storage.create_dir(&dir).unwrap();
+        SegmentHome {
+            storage: Arc::new(storage),
+            dir,
+            open_files: Arc::new(OpenFiles::new(8)),
+        }
+    }
+
+    fn at(value: u64) -> Offset {
+        Offset::new(value).unwrap()
+    }
+
+    fn facts(end: u64) -> Facts {
+        Facts {
+            log_start: at(1),
+            recovery_point: at(2),
+            durable_end: at(end),
+            generation: 7,
+            dense_from: Some(at(0)),
+            boot_id: BootId([3; 16]),
+            incarnation: Incarnation([4; 16]),
+        }
+    }
+
+    fn sealed(base: u64) -> SealedFacts {
+        SealedFacts {
+            base: at(base),
+            end: at(base + 10),
+            sealed_at: Timestamp::from_millis(1_000),
+            prefix_crc: Some(99),
+        }
+    }
+
+    fn bytes_of(home: &SegmentHome, name: FileName) -> Vec<u8> {
+        let read = read_small_file(&*home.storage, &home.path(name), 1 << 20);
+        read.unwrap().unwrap()
+    }
+
+    #[test]
+    fn the_newest_value_is_read_back_and_the_file_never_grows() {
+        let home = home();
+        assert_eq!(read_facts(&home).unwrap(), FactsFound::Absent);
+        let mut side = SideFiles::create(&home, facts(3)).unwrap();
+        assert_eq!(read_facts(&home).unwrap(), FactsFound::Good(facts(3)));
+        for end in 4..9 {
+            side.update(|facts| facts.durable_end = at(end)).unwrap();
+            assert_eq!(read_facts(&home).unwrap(), FactsFound::Good(facts(end)));
+            assert_eq!(bytes_of(&home, FileName::Facts).len(), FILE_BYTES);
+        }
+        side.update_synced(|facts| facts.dense_from = None).unwrap();
+        let mut side = SideFiles::open(&home, facts(0), 0).unwrap();
+        let last = Facts {
+            dense_from: None,
+            ..facts(8)
+        };
+        assert_eq!(*side.facts(), last);
+        side.update(|facts| facts.durable_end = at(9)).unwrap();
+        let FactsFound::Good(read) = read_facts(&home).unwrap() else {
+            panic!("good")
+        };
+        assert_eq!(read.durable_end, at(9));
+    }
+
+    #[test]
+    fn one_damaged_slot_gives_the_older_value_and_two_give_none() {
+        let home = home();
+        let mut side = SideFiles::create(&home, facts(3)).unwrap();
+        side.update(|facts| facts.durable_end = at(4)).unwrap();
+        let whole = bytes_of(&home, FileName::Facts);
+        let file = home
+            .storage
+            .open(&home.path(FileName::Facts), Access::Write)
+            .unwrap();
+        for byte in 0..SLOT_BYTES {
+            for slot in [0, SLOT_BYTES] {
+                let mut damaged = whole.clone();
+                damaged[slot + byte] ^= 0x10;
+                file.write_at(&damaged, 0).unwrap();
+                // The newer value stands in the first slot.
+                let left = if slot == 0 { 3 } else { 4 };
+                assert_eq!(
+                    read_facts(&home).unwrap(),
+                    FactsFound::Good(facts(left)),
+                    "byte {byte}"
+                );
+            }
+            let mut damaged = whole.clone();
+            damaged[byte] ^= 1;
+            damaged[SLOT_BYTES + byte] ^= 1;
+            file.write_at(&damaged, 0).unwrap();
+            assert_eq!(read_facts(&home).unwrap(), FactsFound::Damaged);
+        }
+        for len in 0..FILE_BYTES as u64 {
+            file.write_at(&whole, 0).unwrap();
+            file.set_len(len).unwrap();
+            let found = read_facts(&home).unwrap();
+            let expected = match len {
+                512.. => FactsFound::Good(facts(4)),
+                _ => FactsFound::Damaged,
+            };
+            assert_eq!(found, expected, "cut to {len}");
+        }
+        let side = SideFiles::open(&home, facts(77), 0).unwrap();
+        assert_eq!(side.facts().durable_end, at(4), "a short file has one slot");
+    }
+
+    #[test]
+    fn damaged_facts_are_replaced_by_what_was_derived() {
+        let home = home();
+        drop(SideFiles::create(&home, facts(3)).unwrap());
+        let file = home
+            .storage
+            .open(&home.path(FileName::Facts), Access::Write)
+            .unwrap();
+        file.set_len(0).unwrap();
+        let side = SideFiles::open(&home, facts(77), 0).unwrap();
+        assert_eq!(*side.facts(), facts(77));
+        assert_eq!(read_facts(&home).unwrap(), FactsFound::Good(facts(77)));
+    }
+
+    #[test]
+    fn a_bad_entry_of_the_list_costs_only_itself() {
+        let home = home();
+        let mut side = SideFiles::create(&home, facts(3)).unwrap();
+        let unknown = SealedFacts {
+            prefix_crc: None,
+            ..sealed(10)
+        };
+        let all = [sealed(0), unknown, sealed(20)];
+        for entry in &all {
+            side.append_sealed(entry).unwrap();
+        }
+        assert_eq!(read_segment_list(&home).unwrap().entries, all);
+        let path = home.path(FileName::SegmentList);
+        let file = home.storage.open(&path, Access::Write).unwrap();
+        let whole = bytes_of(&home, FileName::SegmentList);
+        for byte in 0..ENTRY_BYTES {
+            let mut damaged = whole.clone();
+            damaged[ENTRY_BYTES + byte] ^= 4;
+            file.write_at(&damaged, 0).unwrap();
+            let list = read_segment_list(&home).unwrap();
+            assert_eq!(list.entries, [all[0], all[2]], "byte {byte}");
+            assert_eq!(list.bad_count, 1);
+        }
+        file.write_at(&whole, 0).unwrap();
+        // A crash in the middle of an entry: the next one takes its place.
+        file.set_len(70).unwrap();
+        let mut side = SideFiles::open(&home, facts(3), 70).unwrap();
+        side.append_sealed(&sealed(40)).unwrap();
+        assert_eq!(
+            read_segment_list(&home).unwrap().entries,
+            [all[0], all[1], sealed(40)]
+        );
+        side.retain_sealed(|entry| entry.base >= at(10)).unwrap();
+        side.append_sealed(&sealed(50)).unwrap();
+        side.update_synced(|_| {}).unwrap();
+        let left = read_segment_list(&home).unwrap();
+        assert_eq!(left.entries, [all[1], sealed(40), sealed(50)]);
+    }
 }
