@@ -17,6 +17,8 @@ mod reader;
 mod recovery;
 mod retention;
 mod roll;
+#[cfg(test)]
+pub(crate) mod testing;
 mod truncate;
 mod watermarks;
 

@@ -84,7 +84,8 @@ impl PartitionCore {
     fn expect_holes(&self) -> Result<()> {
         let mut side = self.side.lock();
         if side.facts().dense_from.is_some() {
-            side.update_synced(|facts| facts.dense_from = None)?;
+            let noted = side.update_synced(|facts| facts.dense_from = None);
+            noted.map_err(|error| self.close_latch(error))?;
             self.published.dense_from(Offset::MAX);
         }
         Ok(())

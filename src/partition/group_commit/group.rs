@@ -162,6 +162,14 @@ impl OpenGroup {
             .with_limit(options.max_message_bytes.min(options.segment_bytes))
     }
 
+    /// Records in the open group.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> u32 {
+        let open = self.open.lock();
+        open.as_ref()
+            .map_or(0, |group| group.builder.record_count())
+    }
+
     fn keep(&self, mut builder: RecordBatchBuilder) {
         builder.clear();
         *self.spare.lock() = Some(builder);

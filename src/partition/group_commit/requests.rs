@@ -30,6 +30,8 @@ struct Requests {
     asked: VecDeque<Weak<PartitionCore>>,
     timed: BTreeMap<TimedKey, Weak<PartitionCore>>,
     next_number: u64,
+    /// Nobody waits any more.
+    has_ended: bool,
 }
 
 impl SyncRequests {
@@ -73,6 +75,9 @@ impl SyncRequests {
         if let Some(core) = state.pop(Some(now)) {
             return Some(core);
         }
+        if state.has_ended {
+            return None;
+        }
         let next_due = state.timed.keys().next().map(|(due, _)| *due);
         let wait = next_due.map_or(limit, |due| limit.min(due.saturating_sub(now)));
         self.arrived.wait_for(&mut state, wait);
@@ -84,10 +89,10 @@ impl SyncRequests {
         self.state.lock().pop(None)
     }
 
-    /// Lets all who wait in `take` return: for the end of the flushers.
+    /// Lets all who wait in `take` return, now and from now on: for the end of the flushers.
     pub(crate) fn wake_all(&self) {
-        // Under the lock: who has looked and does not sleep yet would miss it otherwise.
-        drop(self.state.lock());
+        // It stays: a flusher that has looked at its own word to stop, and is not in `take` yet, would sleep on otherwise.
+        self.state.lock().has_ended = true;
         self.arrived.notify_all();
     }
 

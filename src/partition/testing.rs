@@ -1,0 +1,166 @@
+//! A partition in memory, or on the simulated disk, for the tests of this floor and the ones above.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::Duration;
+
+use super::facts::Facts;
+use super::{
+    Incarnation, Opening, Partition, PartitionCore, Parts, Published, ReadUpTo, SharedByLog,
+    SideFiles, SyncRequests, Tail, TopicOptions, UnsyncedBudget,
+};
+use crate::batch::RecordBatch;
+use crate::epochs::Epochs;
+use crate::error::Result;
+use crate::offset::Offset;
+use crate::producers::Producers;
+use crate::segment::{ActiveSegment, OpenFiles, SegmentHome};
+use crate::storage::{Memory, Storage};
+use crate::timestamp::{ManualClock, Timestamp};
+use crate::topic::{TopicName, TopicPartition};
+
+/// When the clock of a test starts.
+pub(crate) const START_MS: i64 = 1_700_000_000_000;
+
+/// A partition with a clock that the test moves.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    pub(crate) partition: Partition,
+    pub(crate) clock: Arc<ManualClock>,
+}
+
+pub(crate) fn offset(value: u64) -> Offset {
+    Offset::new(value).expect("a small offset")
+}
+
+pub(crate) fn in_memory(options: TopicOptions) -> Bench {
+    Bench::new(Arc::new(Memory::new()), options, UnsyncedBudget::default())
+}
+
+impl Bench {
+    pub(crate) fn new(
+        storage: Arc<dyn Storage>,
+        options: TopicOptions,
+        unsynced: UnsyncedBudget,
+    ) -> Self {
+        let clock = Arc::new(ManualClock::at(Timestamp::from_millis(START_MS)));
+        let open_files = Arc::new(OpenFiles::new(16));
+        let shared = Arc::new(SharedByLog {
+            clock: Arc::clone(&clock) as _,
+            open_files: Arc::clone(&open_files),
+            sync_requests: SyncRequests::default(),
+            unsynced,
+            incarnation: Incarnation([7; 16]),
+            boot_id: storage.boot_id().ok(),
+        });
+        let facts = Facts {
+            log_start: Offset::ZERO,
+            recovery_point: Offset::ZERO,
+            durable_end: Offset::ZERO,
+            generation: 0,
+            dense_from: Some(Offset::ZERO),
+            boot_id: shared.boot_id.unwrap_or_default(),
+            incarnation: shared.incarnation,
+        };
+        let name = TopicPartition::new(TopicName::new("t").expect("a name"), 0).expect("small");
+        let dir = Path::new("/t-0");
+        storage.create_dir(dir).expect("a new directory");
+        storage.sync_dir(Path::new("/")).expect("a sound disk");
+        let home = SegmentHome {
+            storage,
+            dir: dir.into(),
+            open_files,
+        };
+        let side = SideFiles::create(&home, facts).expect("new side files");
+        let settings = PartitionCore::segment_settings(&options);
+        let active = ActiveSegment::create(home.clone(), Offset::ZERO, settings);
+        let active = active.expect("a new segment");
+        home.storage.sync_dir(dir).expect("a sound disk");
+        let published = Published::new(Opening {
+            start: Offset::ZERO,
+            durable: Offset::ZERO,
+            end: Offset::ZERO,
+            first_unstable: None,
+            high_watermark: options.high_watermark,
+            segments: vec![Arc::clone(active.files())],
+            generation: 0,
+            dense_from: Offset::ZERO,
+        });
+        let core = PartitionCore::new(Parts {
+            name,
+            home,
+            options: Arc::new(options),
+            tail: Tail::Active(active),
+            producers: Producers::default(),
+            epochs: Epochs::default(),
+            published,
+            side,
+            shared,
+        });
+        Self {
+            partition: Partition { core },
+            clock,
+        }
+    }
+
+    pub(crate) fn core(&self) -> &Arc<PartitionCore> {
+        &self.partition.core
+    }
+
+    /// All batches from `at` on.
+    pub(crate) fn batches_from(&self, at: Offset) -> Vec<RecordBatch> {
+        let mut stream = self.partition.reader().stream(at);
+        let mut batches = Vec::new();
+        while let super::Next::Batch(found) =
+            stream.next(ReadUpTo::End).expect("a readable partition")
+        {
+            batches.push(found.batch);
+        }
+        batches
+    }
+
+    /// Offset and value of every record.
+    pub(crate) fn records(&self) -> Vec<(u64, String)> {
+        let start = self.partition.watermarks().start;
+        let mut records = Vec::new();
+        for batch in self.batches_from(start) {
+            for record in batch.records() {
+                let record = record.expect("a whole record");
+                let value = String::from_utf8_lossy(record.value().unwrap_or_default());
+                records.push((record.offset().get(), value.into_owned()));
+            }
+        }
+        records
+    }
+
+    /// Does once what a flusher of the log does.
+    pub(crate) fn flush_once(&self) -> Result<bool> {
+        use crate::timestamp::Clock;
+        let shared = &self.core().shared;
+        match (shared.sync_requests).take(self.clock.monotonic(), Duration::ZERO) {
+            Some(core) => core.sync_if_due().map(|_| true),
+            None => Ok(false),
+        }
+    }
+}
+
+/// Runs a future on this thread; panics when nothing wakes it for ten seconds.
+pub(crate) fn block_on<F: Future + Unpin>(mut future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    for _ in 0..100 {
+        if let Poll::Ready(output) = std::pin::Pin::new(&mut future).poll(&mut context) {
+            return output;
+        }
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+    panic!("the future was not woken");
+}
