@@ -144,3 +144,90 @@ impl Replica<'_> {
         self.partition.reader().aborted(offsets)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{Record, RecordBatchBuilder};
+    use crate::compress::Compression;
+    use crate::partition::TopicOptions;
+    use crate::partition::testing::{in_memory, offset};
+
+    fn epoch(value: i32) -> LeaderEpoch {
+        LeaderEpoch::new(value).expect("not negative")
+    }
+
+    #[test]
+    fn epochs_tell_where_each_of_them_ends() {
+        let bench = in_memory(TopicOptions::default());
+        let replica = bench.partition.replica();
+        assert_eq!(replica.end_offset_for_epoch(epoch(0)), None);
+        replica.begin_epoch(epoch(2)).unwrap();
+        bench.partition.append(Record::new("a")).unwrap();
+        replica.begin_epoch(epoch(5)).unwrap();
+        bench.partition.append(Record::new("b")).unwrap();
+        assert_eq!(
+            replica.epochs(),
+            [(epoch(2), offset(0)), (epoch(5), offset(1))]
+        );
+        let ends = [2, 4, 5].map(|of| replica.end_offset_for_epoch(epoch(of)));
+        assert_eq!(
+            ends,
+            [
+                Some((epoch(2), offset(1))),
+                Some((epoch(2), offset(1))),
+                Some((epoch(5), offset(2)))
+            ]
+        );
+    }
+
+    #[test]
+    fn a_high_watermark_is_set_only_where_it_comes_from_outside() {
+        let bench = in_memory(TopicOptions::default());
+        let error = bench.partition.replica().set_high_watermark(offset(1));
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::InvalidInput);
+
+        let options = TopicOptions::default().high_watermark(HighWatermark::External);
+        let bench = in_memory(options);
+        let replica = bench.partition.replica();
+        for _ in 0..3 {
+            bench.partition.append(Record::new("x")).unwrap();
+        }
+        assert_eq!(bench.partition.watermarks().high, offset(0));
+        replica.set_high_watermark(offset(2)).unwrap();
+        assert_eq!(bench.partition.watermarks().high, offset(2));
+    }
+
+    #[test]
+    fn what_a_leader_wrote_a_follower_takes_byte_for_byte() {
+        let leader = in_memory(TopicOptions::default());
+        let follower = in_memory(TopicOptions::default());
+        let mut builder = RecordBatchBuilder::new(Compression::None);
+        for value in ["a", "b"] {
+            builder.push(Record::new(value)).unwrap();
+        }
+        let batch = builder.finish().unwrap();
+        leader
+            .partition
+            .replica()
+            .append_as_leader(batch, epoch(3))
+            .unwrap();
+        leader.partition.append(Record::new("c")).unwrap();
+        let mut log = Vec::new();
+        for batch in leader.batches_from(offset(0)) {
+            log.extend_from_slice(batch.as_bytes());
+        }
+        let replica = follower.partition.replica();
+        let range = replica
+            .append_as_follower(log.clone().into(), offset(0))
+            .unwrap();
+        assert_eq!(range, offset(0)..offset(3));
+        let copied: Vec<u8> = (follower.batches_from(offset(0)).iter())
+            .flat_map(|batch| batch.as_bytes().to_vec())
+            .collect();
+        assert_eq!(copied, log);
+        assert_eq!(replica.epochs(), leader.partition.replica().epochs());
+        assert!(replica.producers().is_empty());
+        assert!(replica.aborted(offset(0)..offset(3)).unwrap().is_empty());
+    }
+}

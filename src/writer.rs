@@ -371,3 +371,132 @@ impl Future for WriterDurable {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::partition::testing::{Bench, block_on, in_memory, offset};
+    use crate::partition::{FsyncPolicy, TopicOptions};
+    use crate::timestamp::{Clock, Timestamp};
+
+    fn lingering(linger: Duration) -> (Bench, Writer) {
+        let bench = in_memory(TopicOptions::default());
+        let options = WriterOptions::default().linger(linger).batch_bytes(400);
+        let writer = bench.partition.writer(options).unwrap();
+        (bench, writer)
+    }
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    #[test]
+    fn a_record_goes_from_memory_to_the_file_to_the_medium_and_its_ticket_says_so() {
+        let (bench, writer) = lingering(HOUR);
+        let first = writer.send(Record::new("a")).unwrap();
+        let second = writer.send(Record::new("b")).unwrap();
+        assert_eq!((second.stage(), second.offset()), (Stage::Buffered, None));
+        assert_eq!(bench.partition.watermarks().end, offset(0));
+        writer.flush().unwrap();
+        assert_eq!(second.stage(), Stage::Appended);
+        assert_eq!(second.wait_written().unwrap(), offset(1));
+        bench.partition.sync().unwrap();
+        assert_eq!(
+            (first.stage(), second.stage()),
+            (Stage::Durable, Stage::Durable)
+        );
+        assert_eq!(bench.partition.stats().appended_batches, 1);
+    }
+
+    #[test]
+    fn a_full_batch_is_written_by_who_fills_it() {
+        let (bench, writer) = lingering(HOUR);
+        let tickets: Vec<_> = (0..42)
+            .map(|_| writer.send(Record::new(&[b'x'; 30])).unwrap())
+            .collect();
+        assert_eq!(tickets[0].stage(), Stage::Appended);
+        assert_eq!(tickets[41].stage(), Stage::Buffered);
+        let batches = bench.partition.stats().appended_batches;
+        assert!((2..10).contains(&batches), "{batches}");
+        drop(writer);
+        assert_eq!(tickets[41].offset(), Some(offset(41)), "dropping it writes");
+    }
+
+    #[test]
+    fn what_lingers_is_written_when_its_time_has_come() {
+        let (bench, writer) = lingering(Duration::from_millis(20));
+        let ticket = writer.send(Record::new("a")).unwrap();
+        bench.clock.advance(Duration::from_millis(19));
+        assert!(!bench.flush_once().unwrap());
+        assert_eq!(ticket.stage(), Stage::Buffered);
+        bench.clock.advance(Duration::from_millis(1));
+        assert!(bench.flush_once().unwrap());
+        assert_eq!(ticket.stage(), Stage::Appended);
+    }
+
+    #[test]
+    fn who_waits_for_the_medium_does_not_linger() {
+        let (_bench, writer) = lingering(HOUR);
+        let ticket = writer.send(Record::new("a")).unwrap();
+        assert_eq!(ticket.wait_durable().unwrap(), offset(0));
+        let (_bench, writer) = lingering(Duration::ZERO);
+        assert_eq!(
+            writer.send(Record::new("a")).unwrap().stage(),
+            Stage::Appended
+        );
+    }
+
+    #[test]
+    fn a_future_is_ready_once_flushers_have_written_and_synced() {
+        let (bench, writer) = lingering(Duration::from_millis(5));
+        let ticket = writer.send(Record::new("a")).unwrap();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| block_on(ticket.durable()));
+            while !waiting.is_finished() {
+                bench.clock.advance(Duration::from_millis(1));
+                let requests = &bench.core().shared.sync_requests;
+                let now = bench.clock.monotonic();
+                if let Some(core) = requests.take(now, Duration::from_millis(1)) {
+                    core.sync_if_due().unwrap();
+                }
+            }
+            assert_eq!(waiting.join().unwrap().unwrap(), offset(0));
+        });
+    }
+
+    #[test]
+    fn records_with_and_without_a_time_go_to_batches_of_their_own() {
+        let (bench, writer) = lingering(HOUR);
+        let at = Timestamp::from_millis(crate::partition::testing::START_MS - 5);
+        for record in [
+            Record::new("a"),
+            Record::new("b").timestamp(at),
+            Record::new("c"),
+        ] {
+            writer.send(record).unwrap();
+        }
+        writer.flush().unwrap();
+        assert_eq!(bench.partition.stats().appended_batches, 3);
+        assert_eq!(bench.records().len(), 3);
+    }
+
+    #[test]
+    fn a_record_that_is_too_large_is_refused_alone_and_a_failed_write_is_told_to_its_tickets() {
+        let options = TopicOptions {
+            max_message_bytes: 300,
+            ..TopicOptions::default().fsync(FsyncPolicy::Never)
+        };
+        let bench = in_memory(options);
+        let writer = bench
+            .partition
+            .writer(WriterOptions::default().linger(HOUR));
+        let writer = writer.unwrap();
+        let ticket = writer.send(Record::new("a")).unwrap();
+        let error = writer.send(Record::new(&[0; 400])).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooLarge);
+        assert_eq!(ticket.wait_durable().unwrap(), offset(0));
+        let lost = writer.send(Record::new("b")).unwrap();
+        bench.core().close_for_deletion();
+        assert_eq!(writer.flush().unwrap_err().kind(), ErrorKind::Closed);
+        assert_eq!(lost.stage(), Stage::Failed);
+        assert_eq!(lost.wait_written().unwrap_err().kind(), ErrorKind::Closed);
+    }
+}

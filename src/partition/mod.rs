@@ -2,7 +2,8 @@
 //!
 //! Locks, in the order in which they may be taken: `writer` (short: never held during a sync, but for the small file of a new leader
 //! epoch, which must be on the medium before a batch of that epoch follows), then `published`, then `side`.
-//! The one who syncs holds the *commit turn* (`group_commit.rs`), which is no lock but a token; truncation and trimming take it too,
+//! The list of published segments changes under the writer lock only, whoever changes it: rolling, trimming, truncation.
+//! The one who syncs holds the *commit turn* (`group_commit.rs`), which is no lock but a token and is taken before `writer`; truncation and trimming take it too,
 //! so that no sync runs while files are cut.
 //!
 //! This folder must never know what a cursor, a consumer, a topic's routing or a log directory is. Upper facts come down as values

@@ -92,7 +92,7 @@ impl Partition {
     pub fn submit(&self, record: Record<'_>) -> Result<Ticket> {
         let options = self.core.options();
         let ticket = self.core.append_record(&options, record)?;
-        self.core.ask_for_sync_by_policy();
+        self.core.ask_for_sync_by_policy(options.fsync);
         Ok(ticket)
     }
 
@@ -103,7 +103,7 @@ impl Partition {
     pub fn submit_batch(&self, batch: &RecordBatchBuilder) -> Result<Ticket> {
         let options = self.core.options();
         let ticket = self.core.append_builder(&options, batch)?;
-        self.core.ask_for_sync_by_policy();
+        self.core.ask_for_sync_by_policy(options.fsync);
         Ok(ticket)
     }
 }

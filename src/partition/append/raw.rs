@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::super::roll::Incoming;
-use super::super::{FsyncPolicy, HighWatermark, PartitionCore, TopicOptions, WriterState};
+use super::super::roll::{Incoming, RollFacts, RollRule, SegmentState, roll_plan};
+use super::super::{FsyncPolicy, HighWatermark, PartitionCore, Tail, TopicOptions, WriterState};
 use super::{AppendOutcome, Encoded, EncodedTimes, check_size, times, with_buffer};
 use crate::batch::{BatchHeader, ControlMarker, RecordBatch, TimestampType, UnverifiedBatch};
 use crate::epochs::{Change, Epochs};
@@ -46,7 +46,7 @@ impl PartitionCore {
             };
             self.append_encoded(&options, encoded)
         })?;
-        self.ask_for_sync_by_policy();
+        self.ask_for_sync_by_policy(options.fsync);
         Ok(outcome)
     }
 
@@ -75,7 +75,7 @@ impl PartitionCore {
         if options.fsync == FsyncPolicy::Always && !run.headers.is_empty() {
             self.sync_now()?;
         } else {
-            self.ask_for_sync_by_policy();
+            self.ask_for_sync_by_policy(options.fsync);
         }
         Ok(offsets)
     }
@@ -109,12 +109,24 @@ impl PartitionCore {
             checked.map(drop)?;
         }
         self.take_epochs(writer, &run.headers)?;
+        if let Err(error) = self.write_run(writer, options, run) {
+            // Epochs of batches that did not come must not stay behind those that did; the file follows with its next change.
+            if let Tail::Active(active) = &writer.tail {
+                writer.epochs.cut_end(active.next_offset());
+            }
+            return Err(error);
+        }
+        let end = run.headers.last().map_or(end, BatchHeader::next_offset);
+        Ok(first..end)
+    }
+
+    /// As few writes as the rolls between them allow.
+    fn write_run(&self, writer: &mut WriterState, options: &TopicOptions, run: &Run) -> Result<()> {
         let mut written = 0;
         while let Some(rest) = run.from(written) {
-            let incoming = rest.headers.first().map(Incoming::of);
-            if let Some((incoming, header)) = incoming.zip(rest.headers.first()) {
+            if let Some(header) = rest.headers.first() {
                 let at = header.base_offset();
-                let rolled = self.roll_if_due(writer, options, at, incoming);
+                let rolled = self.roll_if_due(writer, options, at, Incoming::of(header));
                 rolled.map_err(|error| self.refused(writer, error))?;
             }
             let count = self.fitting(writer, options, &rest);
@@ -123,16 +135,14 @@ impl PartitionCore {
             self.write(writer, options, part.bytes, part.headers, &mut markers)?;
             written += count;
         }
-        let end = run.headers.last().map_or(end, BatchHeader::next_offset);
-        Ok(first..end)
+        Ok(())
     }
 
     /// How many batches, at least one, go to the active segment in one write before the next roll.
     fn fitting(&self, writer: &WriterState, options: &TopicOptions, rest: &Part<'_>) -> usize {
-        let super::Tail::Active(active) = &writer.tail else {
+        let Tail::Active(active) = &writer.tail else {
             return rest.headers.len();
         };
-        use super::super::roll::{RollFacts, RollRule, SegmentState, roll_plan};
         let mut segment = SegmentState::of(active, writer.active_since);
         let rule = RollRule::new(options, writer.roll_jitter_ms);
         let now = self.shared.clock.now().into();

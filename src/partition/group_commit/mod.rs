@@ -154,11 +154,15 @@ impl PartitionCore {
         let next_linger = self.commit.write_lingering(now);
         // Before the sync reads the end: who asks from here on asks for the next one.
         let is_asked = self.commit.asked.swap(false, Ordering::AcqRel);
-        if is_asked || self.next_sync_in(now).is_some_and(|wait| wait.is_zero()) {
+        let policy = self.options().fsync;
+        let is_due = self
+            .next_sync_in(policy, now)
+            .is_some_and(|wait| wait.is_zero());
+        if is_asked || is_due {
             self.take_commit_turn().sync()?;
         }
         let next_facts = self.sync_facts_if_due(now)?;
-        let next_sync = self.next_sync_in(now);
+        let next_sync = self.next_sync_in(policy, now);
         let next = [next_linger, next_facts, next_sync];
         let next = next.into_iter().flatten().min();
         if let Some(wait) = next {
@@ -170,14 +174,14 @@ impl PartitionCore {
     }
 
     /// When the policy asks for a sync; zero is now, `None` never.
-    fn next_sync_in(&self, now: Duration) -> Option<Duration> {
+    fn next_sync_in(&self, policy: FsyncPolicy, now: Duration) -> Option<Duration> {
         if self.commit.unsynced_bytes() == 0 || self.latch.is_closed() {
             return None;
         }
-        if self.next_sync_is_now() {
+        if self.is_sync_due_by_amount(policy) {
             return Some(Duration::ZERO);
         }
-        let longest = match self.options().fsync {
+        let longest = match policy {
             FsyncPolicy::Interval(interval) => interval,
             _ => Duration::from_millis(BACKGROUND_SYNC_MS),
         };
@@ -188,22 +192,22 @@ impl PartitionCore {
 
     /// After an append, outside of the writer lock: asks for a background sync when the policy wants one, and sees to it that
     /// somebody looks when the un-synced bytes get old.
-    pub(super) fn ask_for_sync_by_policy(&self) {
+    pub(super) fn ask_for_sync_by_policy(&self, policy: FsyncPolicy) {
         let requests = &self.shared.sync_requests;
-        if self.next_sync_is_now() {
+        if self.is_sync_due_by_amount(policy) {
             requests.ask(self);
         } else if !self.commit.is_watched.swap(true, Ordering::AcqRel) {
             let now = self.shared.clock.monotonic();
-            if let Some(wait) = self.next_sync_in(now) {
+            if let Some(wait) = self.next_sync_in(policy, now) {
                 requests.ask_at(self, now.saturating_add(wait));
             }
         }
     }
 
     /// Whether the amount of what is un-synced, apart from its age, asks for a sync.
-    fn next_sync_is_now(&self) -> bool {
+    fn is_sync_due_by_amount(&self, policy: FsyncPolicy) -> bool {
         let bytes = self.commit.unsynced_bytes();
-        match self.options().fsync {
+        match policy {
             FsyncPolicy::Always => bytes > 0,
             FsyncPolicy::Never => bytes >= BACKGROUND_SYNC_BYTES,
             FsyncPolicy::Interval(_) => false,

@@ -111,6 +111,8 @@ impl Ticket {
     }
 
     fn look(&self) -> Result<Look> {
+        // Read before the generation: a mark that other records have reached since comes with a later generation.
+        let durable = self.core.published.watermarks().durable;
         if self.generation != self.core.published.generation()
             && let Some(cut) = self.core.commit.cut_since(self.generation)
             && cut < self.offsets.end
@@ -125,7 +127,7 @@ impl Ticket {
                 "the records were truncated before they were durable",
             ));
         }
-        if self.core.published.watermarks().durable >= self.offsets.end {
+        if durable >= self.offsets.end {
             return Ok(Look::Durable);
         }
         self.core.latch.check()?;
