@@ -41,8 +41,9 @@ pub use producers::{ProducerBatch, ProducerInfo};
 // floor 5
 mod partition;
 pub use partition::{
-    AppendOutcome, Durable, FsyncPolicy, HighWatermark, Partition, ReadUpTo, Retention, Ticket,
-    TopicOptions, Watermarks, WritePath,
+    AppendOutcome, DroppedBecause, Durable, FsyncPolicy, HighWatermark, KeptBecause, Partition,
+    ReadUpTo, Retention, RetentionPlan, Segment, Ticket, TopicOptions, Verdict, Watermarks,
+    WritePath,
 };
 // floor 6
 mod cursor;

@@ -8,6 +8,8 @@ use parking_lot::{Condvar, Mutex};
 use super::LogCore;
 use crate::error::Result;
 use crate::limits;
+use crate::partition::ClockWatch;
+use crate::timestamp::Clock;
 
 /// Between two looks at all partitions.
 const CHECK_INTERVAL: Duration = Duration::from_millis(limits::RETENTION_CHECK_INTERVAL_MS);
@@ -15,12 +17,20 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(limits::RETENTION_CHECK_I
 const FIRST_CHECK: Duration = Duration::from_secs(30);
 
 /// What the housekeeper remembers between rounds.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Housekeeper {
     bell: Arc<Bell>,
+    clock_watch: Mutex<ClockWatch>,
 }
 
 impl Housekeeper {
+    pub(super) fn new(clock: &dyn Clock) -> Self {
+        Self {
+            bell: Arc::default(),
+            clock_watch: Mutex::new(ClockWatch::new(clock)),
+        }
+    }
+
     pub(super) fn bell(&self) -> Arc<Bell> {
         Arc::clone(&self.bell)
     }
@@ -69,12 +79,17 @@ pub(super) fn run(log: &Weak<LogCore>, bell: &Bell) {
 impl LogCore {
     /// One look at every partition, until the budget is used up.
     pub(super) fn housekeep(&self, left: &dyn Fn() -> Duration) -> Result<()> {
+        let clock = self
+            .housekeeper
+            .clock_watch
+            .lock()
+            .look(&*self.shared.clock);
         let mut first = Ok(());
         for partition in self.partitions() {
             if left().is_zero() {
                 break;
             }
-            first = first.and(partition.core.roll_if_idle());
+            first = first.and(partition.core.housekeep(clock));
         }
         first
     }

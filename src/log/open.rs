@@ -45,7 +45,7 @@ impl Log {
             dir,
             storage,
             recovery: RecoveryReport::new(found, recovered, elapsed),
-            housekeeper: Housekeeper::default(),
+            housekeeper: Housekeeper::new(&*shared.clock),
             shared,
             defaults: builder.defaults,
             topics: RwLock::new(topics),

@@ -46,6 +46,8 @@ pub use group_commit::{Durable, Ticket};
 pub(crate) use open::{ClosedFacts, OpenFacts, Owner, PartitionRecovery};
 pub use options::{FsyncPolicy, HighWatermark, Retention, TopicOptions, WritePath};
 pub(crate) use reader::{BatchStream, Found, Next, PartitionReader};
+pub(crate) use retention::{ClockState, ClockWatch};
+pub use retention::{DroppedBecause, KeptBecause, RetentionPlan, Segment, Verdict};
 pub(crate) use watermarks::{Opening, Published, Snapshot};
 pub use watermarks::{ReadUpTo, Watermarks};
 

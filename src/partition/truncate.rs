@@ -1,16 +1,318 @@
-//! Cutting the tail and starting anew; neither waits for a reader.
-use super::PartitionCore;
-use crate::error::Result;
+//! Cutting the tail and starting anew. Neither waits for a reader: the generation goes up first, and who read meanwhile throws
+//! away what it read.
+
+use std::sync::Arc;
+
+use super::{CommitTurn, PartitionCore, Tail, WriterState};
+use crate::epochs::{Change, Epochs};
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits;
 use crate::offset::Offset;
+use crate::producers::Producers;
+use crate::segment::{
+    ActiveSegment, AtBadSpot, FileName, OffsetRule, SegmentFiles, SegmentHome, Step, rebuild,
+};
+use crate::storage::{read_small_file, replace_file};
+
+use super::options::HighWatermark;
+
+/// A snapshot of a million producers.
+const MOST_SNAPSHOT_BYTES: u64 = 46 << 20;
+
 impl PartitionCore {
-    /// `Replica::truncate_to`: batch-granular; returns the real new end.
+    /// `Replica::truncate_to`: cuts at the batch that holds `offset`; returns the real new end, which is durable.
+    ///
+    /// A crash between two steps leaves:
+    /// 1. wrote a lower durable end and the next generation to the facts, synced: the log as it was, its tail to be judged as un-synced;
+    /// 2. published the lower end: the same;
+    /// 3. removed later segments, newest first: a shorter log without holes;
+    /// 4. cut the segment and what stands beside it: the log as it should be, or a little longer while the cut is not synced;
+    /// 5. synced the segment and the directory: done.
     pub(crate) fn truncate_to(&self, offset: Offset) -> Result<Offset> {
-        let _ = offset;
-        todo!()
+        let turn = self.take_commit_turn();
+        self.check_may_truncate(offset)?;
+        let marks = self.published.watermarks();
+        if offset >= marks.end {
+            self.cut_epochs(&mut self.writer.lock(), marks.end)?;
+            return Ok(marks.end);
+        }
+        if offset <= marks.start {
+            self.start_over(&turn, offset)?;
+            return Ok(offset);
+        }
+        let snapshot = self.published.snapshot();
+        let index = snapshot.segment_for(offset).unwrap_or(0);
+        let Some(target) = snapshot.segments.get(index) else {
+            return Err(self.closed());
+        };
+        let bound = end_below(target, offset)?.max(marks.start);
+        self.side.lock().update_synced(|facts| {
+            facts.durable_end = facts.durable_end.min(bound);
+            facts.recovery_point = facts.recovery_point.min(bound);
+            facts.generation = facts.generation.saturating_add(1);
+        })?;
+        let mut writer = self.writer.lock();
+        // Appends may have rolled meanwhile; the segment of the cut is the same.
+        let all = self.published.snapshot().segments;
+        let (kept, gone) = all.split_at(index.saturating_add(1).min(all.len()));
+        let generation = self.published.truncating(bound, None, kept.to_vec());
+        let stays = |files: &SegmentFiles| kept.iter().any(|kept| std::ptr::eq(&**kept, files));
+        turn.forget(generation, bound, stays);
+        let cut = self.cut(&mut writer, target, gone, offset);
+        let end = cut.map_err(|error| self.close_latch(error))?;
+        drop(writer);
+        let synced = self.home.storage.sync_dir(&self.home.dir);
+        synced.map_err(|error| self.close_latch(error))?;
+        turn.sync()?;
+        Ok(end)
     }
-    /// `Replica::reset_to`: drops everything, starts at `offset` (truncateFullyAndStartAt).
+
+    fn check_may_truncate(&self, offset: Offset) -> Result<()> {
+        self.latch.check()?;
+        if self.published.is_closed() {
+            return Err(self.closed());
+        }
+        let high = self.published.watermarks().high;
+        if self.options().high_watermark == HighWatermark::External && offset < high {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("offset {offset} is below the high watermark {high}, which was promised to readers"),
+            )
+            .remedy("truncate to the high watermark or above, or reset the partition"));
+        }
+        Ok(())
+    }
+
+    /// Steps 3 and 4. Readers hold no lock that this waits for.
+    fn cut(
+        &self,
+        writer: &mut WriterState,
+        target: &Arc<SegmentFiles>,
+        gone: &[Arc<SegmentFiles>],
+        offset: Offset,
+    ) -> Result<Offset> {
+        for segment in gone.iter().rev() {
+            segment.remove()?;
+        }
+        let mut active = match std::mem::replace(&mut writer.tail, Tail::Closed) {
+            Tail::Active(active) if gone.is_empty() => active,
+            _ => self.grow_again(target)?,
+        };
+        let end = active.truncate_to(offset)?;
+        let files = Arc::clone(active.files());
+        writer.tail = Tail::Active(active);
+        writer.active_since = self.shared.clock.now().into();
+        self.remove_snapshots_above(end)?;
+        self.cut_epochs(writer, end)?;
+        let base = files.base();
+        self.side
+            .lock()
+            .retain_sealed(|sealed| sealed.base < base)?;
+        let mut segments = self.published.snapshot().segments.to_vec();
+        segments.pop();
+        segments.push(Arc::clone(&files));
+        writer.producers = replay_producers(
+            &self.home,
+            &segments,
+            self.published.watermarks().start,
+            end,
+        )?;
+        self.published.segments_changed(segments);
+        let high = self.published.watermarks().high;
+        self.published
+            .appended(end, writer.producers.first_unstable(high));
+        self.commit.list(&files);
+        Ok(end)
+    }
+
+    /// A sealed segment becomes the active one again.
+    fn grow_again(&self, target: &SegmentFiles) -> Result<ActiveSegment> {
+        let settings = Self::segment_settings(&self.options());
+        let rule = self.published.snapshot().rule_for(target);
+        let passing = AtBadSpot::SkipBelow(Offset::MAX);
+        let mut aborted = Vec::new();
+        aborted.extend(target.aborted(Offset::ZERO..Offset::MAX)?.0);
+        let rebuilt = rebuild(
+            &self.home,
+            target.base(),
+            rule,
+            settings,
+            passing,
+            &mut |_| Ok(()),
+        )?;
+        target.release();
+        let mut active = ActiveSegment::resume(self.home.clone(), rebuilt, settings)?;
+        for transaction in &aborted {
+            active.append_aborted(transaction)?;
+        }
+        Ok(active)
+    }
+
+    fn cut_epochs(&self, writer: &mut WriterState, end: Offset) -> Result<()> {
+        if writer.epochs.cut_end(end) == Change::Changed {
+            self.write_epochs(&writer.epochs)?;
+        }
+        Ok(())
+    }
+
+    fn write_epochs(&self, epochs: &Epochs) -> Result<()> {
+        let path = self.home.path(FileName::LeaderEpochs);
+        replace_file(&*self.home.storage, &path, epochs.to_text().as_bytes())
+    }
+
+    fn remove_snapshots_above(&self, end: Offset) -> Result<()> {
+        for snapshot in snapshots(&self.home)?
+            .into_iter()
+            .filter(|snapshot| *snapshot > end)
+        {
+            self.home
+                .storage
+                .remove(&self.home.path(FileName::Snapshot(snapshot)))?;
+        }
+        Ok(())
+    }
+
+    /// `Replica::reset_to`: drops everything; the log starts and ends at `offset`, durable on return (Kafka's truncateFullyAndStartAt).
     pub(crate) fn reset_to(&self, offset: Offset) -> Result<()> {
-        let _ = offset;
-        todo!()
+        let turn = self.take_commit_turn();
+        self.latch.check()?;
+        if self.published.is_closed() {
+            return Err(self.closed());
+        }
+        self.start_over(&turn, offset)
     }
+
+    /// A crash between two steps leaves:
+    /// 1. wrote start, durable end and the next generation to the facts, synced: segments outside of them, which opening removes, or a tail to be
+    ///    judged as un-synced;
+    /// 2. removed all segments, newest first: fewer of them;
+    /// 3. made the new one: an empty log at the right place, also without it;
+    /// 4. synced it with the directory: done.
+    fn start_over(&self, turn: &CommitTurn<'_>, at: Offset) -> Result<()> {
+        self.side.lock().update_synced(|facts| {
+            facts.log_start = at;
+            facts.durable_end = at;
+            facts.recovery_point = at;
+            facts.generation = facts.generation.saturating_add(1);
+        })?;
+        let mut writer = self.writer.lock();
+        let old = self.published.snapshot().segments;
+        let generation = self.published.reset(at, Vec::new());
+        turn.forget(generation, Offset::ZERO, |_| false);
+        let started = self.replace_all(&mut writer, &old, at);
+        started.map_err(|error| self.close_latch(error))?;
+        drop(writer);
+        turn.sync().map(drop)
+    }
+
+    fn replace_all(
+        &self,
+        writer: &mut WriterState,
+        old: &[Arc<SegmentFiles>],
+        at: Offset,
+    ) -> Result<()> {
+        writer.tail = Tail::Closed;
+        for segment in old.iter().rev() {
+            segment.remove()?;
+        }
+        for snapshot in snapshots(&self.home)? {
+            self.home
+                .storage
+                .remove(&self.home.path(FileName::Snapshot(snapshot)))?;
+        }
+        writer.producers = Producers::default();
+        writer.epochs = Epochs::default();
+        self.write_epochs(&writer.epochs)?;
+        self.side.lock().retain_sealed(|_| false)?;
+        let settings = Self::segment_settings(&self.options());
+        let active = ActiveSegment::create(self.home.clone(), at, settings)?;
+        active.files().sync()?;
+        self.published
+            .segments_changed(vec![Arc::clone(active.files())]);
+        writer.tail = Tail::Active(active);
+        writer.active_since = self.shared.clock.now().into();
+        Ok(())
+    }
+}
+
+/// A lower bound of where the log ends when it is cut at `offset`: behind a batch that certainly stays.
+fn end_below(segment: &SegmentFiles, offset: Offset) -> Result<Offset> {
+    let mut walker = segment.walk_from(
+        offset,
+        OffsetRule::Ascending,
+        limits::DEFAULT_MAX_DECOMPRESSED_BYTES,
+    )?;
+    let mut end = segment.base();
+    loop {
+        match walker.step()? {
+            Step::Batch(found) if found.batch.last_offset() < offset => {
+                end = found.batch.next_offset()
+            }
+            Step::OldFormat { to, .. } if to <= offset => end = to,
+            Step::Batch(_) | Step::OldFormat { .. } | Step::Bad(_) | Step::End => return Ok(end),
+        }
+    }
+}
+
+/// The offsets of the snapshots in a partition's directory, ascending.
+fn snapshots(home: &SegmentHome) -> Result<Vec<Offset>> {
+    let entries = home.storage.list(&home.dir)?;
+    let mut offsets: Vec<Offset> = entries
+        .iter()
+        .filter_map(|entry| match FileName::parse(entry.name.to_str()?) {
+            FileName::Snapshot(offset) => Some(offset),
+            _ => None,
+        })
+        .collect();
+    offsets.sort_unstable();
+    Ok(offsets)
+}
+
+/// The producers as they are at `end`: the newest snapshot that can be read, and the batches behind it.
+fn replay_producers(
+    home: &SegmentHome,
+    segments: &[Arc<SegmentFiles>],
+    start: Offset,
+    end: Offset,
+) -> Result<Producers> {
+    let mut from = start;
+    let mut producers = Producers::default();
+    for snapshot in snapshots(home)?
+        .into_iter()
+        .rev()
+        .filter(|snapshot| *snapshot <= end)
+    {
+        let bytes = read_small_file(
+            &*home.storage,
+            &home.path(FileName::Snapshot(snapshot)),
+            MOST_SNAPSHOT_BYTES,
+        )?;
+        if let Some(Ok(read)) = bytes.map(|bytes| Producers::from_snapshot(&bytes)) {
+            (producers, from) = (read, snapshot);
+            break;
+        }
+    }
+    for segment in segments.iter().filter(|segment| segment.end() > from) {
+        let limit = limits::DEFAULT_MAX_DECOMPRESSED_BYTES;
+        let mut walker =
+            segment.walk_from(from.max(segment.base()), OffsetRule::Ascending, limit)?;
+        loop {
+            match walker.step()? {
+                Step::Batch(found) if found.batch.base_offset() < from => {}
+                Step::Batch(found) if found.batch.base_offset() >= end => break,
+                Step::Batch(found) => {
+                    let marker = found.batch.control_marker().unwrap_or(None);
+                    producers.apply(found.batch.header(), marker.as_ref());
+                }
+                Step::OldFormat { .. } => {}
+                Step::Bad(spot) => {
+                    if walker.skip(&spot, &[])?.is_none() {
+                        break;
+                    }
+                }
+                Step::End => break,
+            }
+        }
+    }
+    Ok(producers)
 }

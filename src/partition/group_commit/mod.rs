@@ -369,6 +369,11 @@ impl CommitTurn<'_> {
         written.map_err(|error| core.close_latch(error))
     }
 
+    /// Segments that were trimmed are not synced any more. `stays` says which are still in the list of the partition.
+    pub(crate) fn forget_trimmed(&self, stays: impl Fn(&SegmentFiles) -> bool) {
+        self.core.commit.unsynced.lock().retain(|s| stays(&s.files));
+    }
+
     /// A truncation raised the generation to `generation` and cut everything from `end` on: tickets of what was cut fail, and
     /// segments that are gone are not synced. `stays` says which segments are still in the list of the partition.
     pub(crate) fn forget(

@@ -1,0 +1,156 @@
+//! Dropping what a plan or the owner lets go: the log start moves first, then segments are unlinked.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::super::{PartitionCore, Retention, Tail, WriterState};
+use super::{ClockState, Facts, SegmentFacts, Verdict, plan};
+use crate::error::{Error, ErrorKind, Result};
+use crate::offset::Offset;
+use crate::segment::{FileName, SegmentFiles};
+use crate::timestamp::Timestamp;
+
+impl PartitionCore {
+    /// The housekeeper's look: rolls an idle old segment, then drops what the topic's retention lets go.
+    pub(crate) fn housekeep(&self, clock: ClockState) -> Result<()> {
+        if self.published.is_closed() {
+            return Ok(());
+        }
+        let rolled = match self.roll_if_idle() {
+            // Without room there is nothing to roll into; trimming goes on.
+            Err(error) if error.kind() == ErrorKind::Full => Ok(()),
+            rolled => rolled,
+        };
+        let retention = self.options().retention.clone();
+        rolled.and(self.apply_retention(retention, clock))
+    }
+
+    fn apply_retention(&self, retention: Retention, clock: ClockState) -> Result<()> {
+        let facts = self.retention_facts(retention, clock)?;
+        let verdicts = plan(&facts);
+        let dropped = verdicts
+            .iter()
+            .take_while(|verdict| matches!(verdict, Verdict::Drop(_)))
+            .count();
+        let Some(last) = dropped
+            .checked_sub(1)
+            .and_then(|index| facts.segments.get(index))
+        else {
+            return Ok(());
+        };
+        self.move_start(last.end.max(facts.start)).map(drop)
+    }
+
+    pub(super) fn delete_records_before(&self, offset: Offset) -> Result<Offset> {
+        let marks = self.published.watermarks();
+        if offset > marks.high {
+            return Err(Error::out_of_range(offset, marks.start..marks.high)
+                .remedy("records at or above the high watermark cannot be deleted yet"));
+        }
+        self.move_start(offset)
+    }
+
+    /// Moves the log start, never back. A crash between two steps leaves:
+    /// 1. rolled, when nothing of the active segment stays: an empty segment whose name preserves the end;
+    /// 2. wrote the new start to the facts, synced: the log starts there, and whole segments below wait for the next trim;
+    /// 3. published it: the same;
+    /// 4. unlinked segments and their snapshots, oldest first: fewer of them;
+    /// 5. rewrote the list of segments: a derived file that knows more than there is. Epochs are written at the next change or close.
+    fn move_start(&self, start: Offset) -> Result<Offset> {
+        let turn = self.take_commit_turn();
+        if self.published.is_closed() {
+            return Err(self.closed());
+        }
+        let marks = self.published.watermarks();
+        if start <= marks.start && !self.has_segments_below(marks.start) {
+            return Ok(marks.start);
+        }
+        let start = start.max(marks.start);
+        self.roll_away_from(start)?;
+        self.side
+            .lock()
+            .update_synced(|facts| facts.log_start = start)?;
+        let mut writer = self.writer.lock();
+        let all = self.published.snapshot().segments;
+        let kept_from = all
+            .partition_point(|segment| segment.base() <= start)
+            .saturating_sub(1);
+        let (gone, kept) = all.split_at(kept_from);
+        self.published.started_at(start, kept.to_vec());
+        writer.producers.advance_start(start);
+        writer.epochs.fold_start(start);
+        drop(writer);
+        turn.forget_trimmed(|files| kept.iter().any(|segment| std::ptr::eq(&**segment, files)));
+        for segment in gone {
+            segment.remove()?;
+            let snapshot = self.home.path(FileName::Snapshot(segment.base()));
+            match self.home.storage.remove(&snapshot) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                removed => removed?,
+            }
+        }
+        if let (false, Some(first)) = (gone.is_empty(), kept.first()) {
+            let base = first.base();
+            self.side
+                .lock()
+                .retain_sealed(|sealed| sealed.base >= base)?;
+        }
+        Ok(start)
+    }
+
+    fn has_segments_below(&self, start: Offset) -> bool {
+        let segments = self.published.snapshot().segments;
+        segments.get(1).is_some_and(|second| second.base() <= start)
+    }
+
+    /// Starts a new segment when everything in the active one is about to go, so that its bytes are freed. Without room for one it stays, hidden.
+    fn roll_away_from(&self, start: Offset) -> Result<()> {
+        let mut guard = self.writer.lock();
+        let writer: &mut WriterState = &mut guard;
+        let Tail::Active(active) = &writer.tail else {
+            return Ok(());
+        };
+        if active.is_empty() || active.next_offset() > start || self.latch.is_closed() {
+            return Ok(());
+        }
+        match self.roll(writer, &self.options(), start) {
+            Err(error) if error.kind() == ErrorKind::Full => Ok(()),
+            rolled => rolled,
+        }
+    }
+
+    pub(super) fn retention_facts(&self, retention: Retention, clock: ClockState) -> Result<Facts> {
+        let snapshot = self.published.snapshot();
+        let mut segments = Vec::with_capacity(snapshot.segments.len());
+        for (index, segment) in snapshot.segments.iter().enumerate() {
+            // Only an age needs the index, and only of what may still go.
+            let largest_timestamp = largest_of(segment)?;
+            let next = snapshot.segments.get(index + 1);
+            segments.push(SegmentFacts {
+                base: segment.base(),
+                end: next.map_or(snapshot.watermarks.end, |next| next.base()),
+                size_bytes: segment.size().to_u64(),
+                largest_timestamp,
+                sealed_at: segment.sealed_at(),
+            });
+        }
+        let keep_from = self.keep_from.load(Ordering::Acquire);
+        Ok(Facts {
+            segments,
+            retention,
+            start: snapshot.watermarks.start,
+            high: snapshot.watermarks.high,
+            keep_from: Offset::new(keep_from).unwrap_or(Offset::MAX),
+            now: self.shared.clock.now().into(),
+            clock,
+        })
+    }
+}
+
+/// A segment that was trimmed meanwhile has no time any more.
+fn largest_of(segment: &Arc<SegmentFiles>) -> Result<Option<Timestamp>> {
+    match segment.largest_timestamp() {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        found => found,
+    }
+}
