@@ -6,17 +6,14 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::Duration;
 
-use super::facts::Facts;
 use super::{
-    Incarnation, Opening, Partition, PartitionCore, Parts, Published, ReadUpTo, SharedByLog,
-    SideFiles, SyncRequests, Tail, TopicOptions, UnsyncedBudget,
+    Incarnation, Partition, PartitionCore, ReadUpTo, SharedByLog, SyncRequests, TopicOptions,
+    UnsyncedBudget,
 };
 use crate::batch::RecordBatch;
-use crate::epochs::Epochs;
 use crate::error::Result;
 use crate::offset::Offset;
-use crate::producers::Producers;
-use crate::segment::{ActiveSegment, OpenFiles, SegmentHome};
+use crate::segment::{OpenFiles, SegmentHome};
 use crate::storage::{Memory, Storage};
 use crate::timestamp::{ManualClock, Timestamp};
 use crate::topic::{TopicName, TopicPartition};
@@ -55,15 +52,6 @@ impl Bench {
             incarnation: Incarnation([7; 16]),
             boot_id: storage.boot_id().ok(),
         });
-        let facts = Facts {
-            log_start: Offset::ZERO,
-            recovery_point: Offset::ZERO,
-            durable_end: Offset::ZERO,
-            generation: 0,
-            dense_from: Some(Offset::ZERO),
-            boot_id: shared.boot_id.unwrap_or_default(),
-            incarnation: shared.incarnation,
-        };
         let name = TopicPartition::new(TopicName::new("t").expect("a name"), 0).expect("small");
         let dir = Path::new("/t-0");
         storage.create_dir(dir).expect("a new directory");
@@ -73,32 +61,8 @@ impl Bench {
             dir: dir.into(),
             open_files,
         };
-        let side = SideFiles::create(&home, facts).expect("new side files");
-        let settings = PartitionCore::segment_settings(&options);
-        let active = ActiveSegment::create(home.clone(), Offset::ZERO, settings);
-        let active = active.expect("a new segment");
-        home.storage.sync_dir(dir).expect("a sound disk");
-        let published = Published::new(Opening {
-            start: Offset::ZERO,
-            durable: Offset::ZERO,
-            end: Offset::ZERO,
-            first_unstable: None,
-            high_watermark: options.high_watermark,
-            segments: vec![Arc::clone(active.files())],
-            generation: 0,
-            dense_from: Offset::ZERO,
-        });
-        let core = PartitionCore::new(Parts {
-            name,
-            home,
-            options: Arc::new(options),
-            tail: Tail::Active(active),
-            producers: Producers::default(),
-            epochs: Epochs::default(),
-            published,
-            side,
-            shared,
-        });
+        let core =
+            PartitionCore::create(name, home, Arc::new(options), shared).expect("a new partition");
         Self {
             partition: Partition { core },
             clock,

@@ -214,6 +214,26 @@ fn a_ticket_of_truncated_records_is_told_so_and_never_durable() {
 }
 
 #[test]
+fn a_panic_with_the_turn_gives_it_back() {
+    let bench = in_memory(always());
+    let panicked = std::thread::scope(|scope| {
+        let holder = scope.spawn(|| {
+            let _turn = bench.core().take_commit_turn();
+            panic!("planned");
+        });
+        holder.join().is_err()
+    });
+    assert!(panicked);
+    assert!(
+        bench
+            .partition
+            .append(Record::new("x"))
+            .unwrap()
+            .is_durable()
+    );
+}
+
+#[test]
 fn each_policy_asks_for_its_sync_in_the_background() {
     let record = || Record::new("x");
     let ms = Duration::from_millis;
@@ -302,7 +322,9 @@ fn facts_follow_the_durable_end() {
 #[cfg(feature = "sim")]
 mod on_a_failing_disk {
     use super::*;
-    use crate::storage::sim::{Fault, Repeat, Sim};
+    use crate::batch::UnverifiedBatch;
+    use crate::storage::sim::{Fault, Keep, Repeat, Sim};
+    use crate::storage::{Access, Storage};
 
     fn on(sim: &Sim, options: TopicOptions) -> Bench {
         Bench::new(Arc::new(sim.clone()), options, UnsyncedBudget::default())
@@ -369,25 +391,61 @@ mod on_a_failing_disk {
         assert!(ticket.is_durable());
     }
 
-    #[test]
-    fn what_a_ticket_calls_durable_is_there_after_a_power_cut() {
-        let sim = Sim::new(3);
-        let bench = on(&sim, always().segment_bytes(300));
-        for _ in 0..20 {
-            bench.partition.append(Record::new("x")).unwrap();
-        }
-        let segments = bench.core().published.snapshot().segments;
-        let after = sim.reboot(crate::storage::sim::Keep::None);
-        for segment in segments.iter() {
-            use crate::storage::{Access, Storage};
-            let file = after
-                .open(&segment.log_path(), Access::Read)
-                .expect("the segment");
-            let mut bytes = vec![0; segment.size().get() as usize];
+    /// Offset and value of every whole record in the files of the partition, as a disk has them.
+    fn records_on(disk: &Sim) -> Vec<(u64, String)> {
+        let dir = std::path::Path::new("/t-0");
+        let mut names: Vec<_> = (disk.list(dir).expect("the directory").into_iter())
+            .filter_map(|entry| entry.name.into_string().ok())
+            .filter(|name| name.ends_with(".log"))
+            .collect();
+        names.sort_unstable();
+        let mut records = Vec::new();
+        for name in names {
+            let file = disk.open(&dir.join(name), Access::Read).expect("listed");
+            let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
             assert_eq!(file.read_at(&mut bytes, 0).unwrap(), bytes.len());
-            let batches = crate::batch::UnverifiedBatch::split(bytes.into());
-            for batch in batches {
-                batch.unwrap().verify().expect("a whole batch");
+            for batch in UnverifiedBatch::split(bytes.into()) {
+                let Ok(batch) = batch.and_then(UnverifiedBatch::verify) else {
+                    break;
+                };
+                for record in batch.records() {
+                    let record = record.unwrap();
+                    let value = String::from_utf8_lossy(record.value().unwrap());
+                    records.push((record.offset().get(), value.into_owned()));
+                }
+            }
+        }
+        records
+    }
+
+    #[test]
+    fn what_was_acknowledged_under_always_survives_a_power_cut_whatever_failed_before() {
+        for fault in [Fault::Io, Fault::Full, Fault::ShortWrite] {
+            for nth in 1..90 {
+                let sim = Sim::new(nth);
+                let bench = on(&sim, always().segment_bytes(300));
+                sim.fail_operation(nth, fault, Repeat::Once);
+                let mut acknowledged = Vec::new();
+                for number in 0..12 {
+                    bench.clock.advance(Duration::from_millis(100));
+                    let value = number.to_string();
+                    if let Ok(ticket) = bench.partition.append(Record::new(&value)) {
+                        acknowledged.push((ticket.offset().get(), value));
+                    }
+                }
+                let left = records_on(&sim.reboot(Keep::None));
+                for record in &acknowledged {
+                    assert!(
+                        left.contains(record),
+                        "{fault:?} {nth}: {record:?} of {left:?}"
+                    );
+                }
+                if !bench.core().latch.is_closed() {
+                    assert!(
+                        acknowledged.len() >= 11,
+                        "{fault:?} {nth}: one fault, one failure"
+                    );
+                }
             }
         }
     }
