@@ -102,7 +102,7 @@ impl PartitionCore {
         let files = Arc::clone(active.files());
         writer.tail = Tail::Active(active);
         writer.active_since = self.shared.clock.now().into();
-        self.remove_snapshots_above(end)?;
+        self.remove_snapshots(|snapshot| snapshot > end)?;
         self.cut_epochs(writer, end)?;
         let base = files.base();
         self.side
@@ -117,6 +117,9 @@ impl PartitionCore {
             self.published.watermarks().start,
             end,
         )?;
+        // What was replayed from may have lost its segment; Kafka calls such a snapshot stray.
+        let stays = |snapshot: Offset| segments.iter().any(|segment| segment.base() == snapshot);
+        self.remove_snapshots(|snapshot| !stays(snapshot))?;
         self.published.segments_changed(segments);
         let high = self.published.watermarks().high;
         self.published
@@ -160,10 +163,10 @@ impl PartitionCore {
         replace_file(&*self.home.storage, &path, epochs.to_text().as_bytes())
     }
 
-    fn remove_snapshots_above(&self, end: Offset) -> Result<()> {
+    fn remove_snapshots(&self, is_gone: impl Fn(Offset) -> bool) -> Result<()> {
         for snapshot in snapshots(&self.home)?
             .into_iter()
-            .filter(|snapshot| *snapshot > end)
+            .filter(|snapshot| is_gone(*snapshot))
         {
             self.home
                 .storage
@@ -215,11 +218,7 @@ impl PartitionCore {
         for segment in old.iter().rev() {
             segment.remove()?;
         }
-        for snapshot in snapshots(&self.home)? {
-            self.home
-                .storage
-                .remove(&self.home.path(FileName::Snapshot(snapshot)))?;
-        }
+        self.remove_snapshots(|_| true)?;
         writer.producers = Producers::default();
         writer.epochs = Epochs::default();
         self.write_epochs(&writer.epochs)?;
