@@ -286,10 +286,6 @@ impl PartitionCore {
 }
 
 impl CommitTurn<'_> {
-    pub(crate) fn core(&self) -> &PartitionCore {
-        self.core
-    }
-
     /// Brings everything appended before the call to the medium; returns the durable end.
     ///
     /// # Errors

@@ -181,7 +181,7 @@ impl UnsyncedBudget {
 /// Somebody else syncs what stands in the way; the pause bounds what a partition that cannot sync would cost.
 pub(super) fn wait_a_moment(freed: EventListener) {
     const PAUSE: Duration = Duration::from_millis(10);
-    drop(freed.wait_timeout(PAUSE));
+    freed.wait_timeout(PAUSE);
 }
 
 /// Records that linger in memory above a partition, until somebody who looks at the time writes them.
