@@ -57,9 +57,10 @@ impl PartitionCore {
         let (kept, gone) = all.split_at(index.saturating_add(1).min(all.len()));
         let generation = self.published.truncating(bound, None, kept.to_vec());
         let stays = |files: &SegmentFiles| kept.iter().any(|kept| std::ptr::eq(&**kept, files));
-        turn.forget(generation, bound, stays);
+        turn.forget(stays);
         let cut = self.cut(&mut writer, target, gone, offset);
         let end = cut.map_err(|error| self.close_latch(error))?;
+        turn.note_cut(generation, end);
         drop(writer);
         let synced = self.home.storage.sync_dir(&self.home.dir);
         synced.map_err(|error| self.close_latch(error))?;
@@ -201,7 +202,8 @@ impl PartitionCore {
         let mut writer = self.writer.lock();
         let old = self.published.snapshot().segments;
         let generation = self.published.reset(at, Vec::new());
-        turn.forget(generation, Offset::ZERO, |_| false);
+        turn.forget(|_| false);
+        turn.note_cut(generation, Offset::ZERO);
         let started = self.replace_all(&mut writer, &old, at);
         started.map_err(|error| self.close_latch(error))?;
         drop(writer);

@@ -365,22 +365,15 @@ impl CommitTurn<'_> {
         written.map_err(|error| core.close_latch(error))
     }
 
-    /// Segments that were trimmed are not synced any more. `stays` says which are still in the list of the partition.
-    pub(crate) fn forget_trimmed(&self, stays: impl Fn(&SegmentFiles) -> bool) {
+    /// Segments that were trimmed or cut away are not synced any more. `stays` says which are still in the list of the partition.
+    pub(crate) fn forget(&self, stays: impl Fn(&SegmentFiles) -> bool) {
         self.core.commit.unsynced.lock().retain(|s| stays(&s.files));
     }
 
-    /// A truncation raised the generation to `generation` and cut everything from `end` on: tickets of what was cut fail, and
-    /// segments that are gone are not synced. `stays` says which segments are still in the list of the partition.
-    pub(crate) fn forget(
-        &self,
-        generation: u64,
-        end: Offset,
-        stays: impl Fn(&SegmentFiles) -> bool,
-    ) {
-        let commit = &self.core.commit;
-        commit.unsynced.lock().retain(|s| stays(&s.files));
-        let mut cuts = commit.cuts.lock();
+    /// A truncation raised the generation to `generation` and left nothing at `end` or above: tickets of what was cut fail. Told once the
+    /// end is known, and before the turn is given back: until then tickets only see that they are not durable.
+    pub(crate) fn note_cut(&self, generation: u64, end: Offset) {
+        let mut cuts = self.core.commit.cuts.lock();
         // An older cut above this one says nothing that this one does not say.
         cuts.retain(|cut| cut.end < end);
         cuts.push(Cut { generation, end });

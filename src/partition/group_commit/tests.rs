@@ -200,7 +200,7 @@ fn a_ticket_of_truncated_records_is_told_so_and_never_durable() {
     let turn = core.take_commit_turn();
     let segments = core.published.snapshot().segments.to_vec();
     let generation = core.published.truncating(offset(1), None, segments);
-    turn.forget(generation, offset(1), |_| true);
+    turn.note_cut(generation, offset(1));
     drop(turn);
     // Other records come to stand where those stood.
     core.published.appended(offset(9), None);
@@ -211,6 +211,21 @@ fn a_ticket_of_truncated_records_is_told_so_and_never_durable() {
         let error = cut.wait_durable().unwrap_err();
         assert_eq!(error.gap().unwrap().cause(), GapCause::Truncated);
     }
+}
+
+#[test]
+fn a_real_truncation_fails_the_tickets_of_what_it_cut_and_no_others() {
+    let bench = in_memory(TopicOptions::default().segment_bytes(300));
+    let tickets: Vec<_> = (0..20)
+        .map(|_| bench.partition.append(Record::new("x")).unwrap())
+        .collect();
+    let end = bench.core().truncate_to(offset(11)).unwrap();
+    assert_eq!(end, offset(11));
+    let again = bench.partition.append(Record::new("y")).unwrap();
+    for (at, ticket) in tickets.iter().enumerate() {
+        assert_eq!(ticket.wait_durable().is_ok(), at < 11, "{at}");
+    }
+    again.wait_durable().unwrap();
 }
 
 #[test]

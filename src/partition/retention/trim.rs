@@ -80,7 +80,7 @@ impl PartitionCore {
         writer.producers.advance_start(start);
         writer.epochs.fold_start(start);
         drop(writer);
-        turn.forget_trimmed(|files| kept.iter().any(|segment| std::ptr::eq(&**segment, files)));
+        turn.forget(|files| kept.iter().any(|segment| std::ptr::eq(&**segment, files)));
         for segment in gone {
             segment.remove()?;
             let snapshot = self.home.path(FileName::Snapshot(segment.base()));
