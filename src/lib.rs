@@ -49,6 +49,8 @@ pub use partition::{
 mod cursor;
 mod replica;
 mod writer;
+#[cfg(feature = "futures-core-03")]
+pub use cursor::RecordStream;
 pub use cursor::{Cursor, Fetch, Fetched, FileRange, Follow, Lag, Limit, Readable, Start};
 pub use replica::Replica;
 pub use writer::{Stage, Writer, WriterDurable, WriterOptions, WriterTicket};

@@ -4,6 +4,8 @@
 
 mod aborted;
 mod fetch;
+#[cfg(feature = "futures-core-03")]
+mod stream;
 mod times;
 mod wait;
 
@@ -17,6 +19,8 @@ use crate::timestamp::Timestamp;
 
 use aborted::AbortedFilter;
 pub use fetch::{Fetch, Fetched, FileRange, Limit};
+#[cfg(feature = "futures-core-03")]
+pub use stream::RecordStream;
 pub(crate) use times::{Search, TimedOffset};
 pub use wait::{Follow, Readable};
 

@@ -106,7 +106,12 @@ impl Cursor {
         if self.records.is_some() {
             return Ok(());
         }
-        Readable::new(self.stream.reader().clone(), self.wish()).await
+        self.at_the_tail().await
+    }
+
+    /// What to wait for when there is nothing to read now.
+    pub(super) fn at_the_tail(&self) -> Readable {
+        Readable::new(self.stream.reader().clone(), self.wish())
     }
 
     /// An iterator that blocks at the tail instead of ending. It ends when the log is closed.

@@ -84,7 +84,7 @@ impl LogCore {
             .clock_watch
             .lock()
             .look(&*self.shared.clock);
-        let mut first = Ok(());
+        let mut first = self.folder.lock().fill_reserve();
         for partition in self.partitions() {
             if left().is_zero() {
                 break;

@@ -13,13 +13,14 @@ use super::options::LogBuilder;
 use super::report::RecoveryReport;
 use super::workers::Workers;
 use super::{Log, LogCore, TopicCore};
-use crate::directory::{new_topic_id, read_topic_id};
+use crate::directory::{Reserve, new_topic_id, read_topic_id};
 use crate::error::{Error, ErrorKind, Result};
 use crate::partition::{
-    OpenFacts, Partition, PartitionCore, PartitionRecovery, SharedByLog, SyncRequests,
+    MakeRoom, OpenFacts, Partition, PartitionCore, PartitionRecovery, SharedByLog, SyncRequests,
     TopicOptions, UnsyncedBudget,
 };
 use crate::segment::OpenFiles;
+use crate::storage::Storage;
 use crate::topic::{TopicId, TopicName, TopicPartition};
 
 impl Log {
@@ -35,6 +36,7 @@ impl Log {
             open_files,
             sync_requests: SyncRequests::default(),
             unsynced: UnsyncedBudget::new(builder.unsynced_limit_bytes),
+            make_room: give_back_reserve(&storage, &dir),
             incarnation: folder.incarnation(),
             boot_id: storage.boot_id().ok(),
         });
@@ -56,6 +58,18 @@ impl Log {
         Workers::start(&core, builder.maintenance)?;
         Ok(Self { core })
     }
+}
+
+fn give_back_reserve(storage: &Arc<dyn Storage>, dir: &Arc<Path>) -> MakeRoom {
+    let (storage, dir) = (Arc::clone(storage), Arc::clone(dir));
+    let make_room = MakeRoom::default();
+    make_room.0.get_or_init(|| {
+        Box::new(move || {
+            // Without the room the caller fails with the error it has already.
+            drop(Reserve::free(&*storage, &dir));
+        })
+    });
+    make_room
 }
 
 type Topics = BTreeMap<TopicName, Arc<TopicCore>>;

@@ -23,8 +23,9 @@ pub(crate) mod testing;
 mod truncate;
 mod watermarks;
 
+use std::fmt;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -60,9 +61,29 @@ pub(crate) struct SharedByLog {
     pub(crate) sync_requests: SyncRequests,
     /// Bytes of the whole log that no sync has covered; `append` waits beyond the limit.
     pub(crate) unsynced: UnsyncedBudget,
+    /// Gives back the room that the log keeps for bad days; the log fills it again.
+    pub(crate) make_room: MakeRoom,
     pub(crate) incarnation: Incarnation,
     /// `None` where the system does not tell: each open then counts as after a reboot *and* as in the same boot, whichever is more careful.
     pub(crate) boot_id: Option<BootId>,
+}
+
+/// How a partition on a full disk gets at the room that the log holds in reserve.
+#[derive(Default)]
+pub(crate) struct MakeRoom(pub(crate) OnceLock<Box<dyn Fn() + Send + Sync>>);
+
+impl MakeRoom {
+    pub(crate) fn ask(&self) {
+        if let Some(give_back) = self.0.get() {
+            give_back();
+        }
+    }
+}
+
+impl fmt::Debug for MakeRoom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MakeRoom")
+    }
 }
 
 /// A partition. Clones share it; after `Log::close` every call says `Closed`.

@@ -49,6 +49,7 @@ impl Bench {
             open_files: Arc::clone(&open_files),
             sync_requests: SyncRequests::default(),
             unsynced,
+            make_room: super::MakeRoom::default(),
             incarnation: Incarnation([7; 16]),
             boot_id: storage.boot_id().ok(),
         });

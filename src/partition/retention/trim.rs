@@ -57,6 +57,17 @@ impl PartitionCore {
     /// 4. unlinked segments and their snapshots, oldest first: fewer of them;
     /// 5. rewrote the list of segments: a derived file that knows more than there is. Epochs are written at the next change or close.
     fn move_start(&self, start: Offset) -> Result<Offset> {
+        match self.try_to_move_start(start) {
+            // Some filesystems need room even to remove a file: once more, with the reserve given back.
+            Err(error) if error.kind() == ErrorKind::Full => {
+                self.shared.make_room.ask();
+                self.try_to_move_start(start)
+            }
+            moved => moved,
+        }
+    }
+
+    fn try_to_move_start(&self, start: Offset) -> Result<Offset> {
         let turn = self.take_commit_turn();
         if self.published.is_closed() {
             return Err(self.closed());
