@@ -93,3 +93,25 @@ fn reading_a_compressed_batch_allocates_for_the_batch_and_not_for_the_record() {
         assert_eq!(again.count_total, 0, "{name} is unpacked once");
     }
 }
+
+#[test]
+fn an_append_allocates_next_to_nothing() {
+    let storage = std::sync::Arc::new(stratalog::storage::Memory::new());
+    let log = stratalog::Log::builder("/log")
+        .storage(storage)
+        .open()
+        .expect("an empty disk");
+    let topic = log.topic("numbers").expect("a new topic");
+    let partition = topic.partition(0).expect("the first partition");
+    let value = [7; 100];
+    let append = || {
+        for _ in 0..RECORDS {
+            let ticket = partition.append(Record::new(&value)).expect("room");
+            assert!(!ticket.is_durable());
+        }
+    };
+    append();
+    let used = measure(append);
+    // Index entries grow by doubling; nothing is allocated for a record.
+    assert!(used.count_total < 30, "{used:?}");
+}

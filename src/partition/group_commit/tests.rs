@@ -229,6 +229,68 @@ fn a_real_truncation_fails_the_tickets_of_what_it_cut_and_no_others() {
 }
 
 #[test]
+fn appending_syncing_trimming_and_cutting_at_once_neither_hang_nor_lose_the_order() {
+    const RECORDS: u64 = 3_000;
+    let bench = in_memory(TopicOptions::default().segment_bytes(2_000));
+    let done = AtomicBool::new(false);
+    let until_done = |step: &dyn Fn()| {
+        while !done.load(Ordering::Acquire) {
+            step();
+            std::thread::yield_now();
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| until_done(&|| drop(bench.partition.sync().unwrap())));
+        scope.spawn(|| until_done(&|| drop(bench.flush_once().unwrap())));
+        scope.spawn(|| until_done(&|| bench.core().roll_if_idle().unwrap()));
+        scope.spawn(|| {
+            until_done(&|| {
+                let marks = bench.partition.watermarks();
+                let before = offset(marks.high.get().saturating_sub(500));
+                // A truncation may have come in between.
+                let deleted = (bench.partition).delete_records_before(before.max(marks.start));
+                if let Err(error) = deleted {
+                    assert_eq!(error.kind(), ErrorKind::OffsetOutOfRange, "{error}");
+                }
+            });
+        });
+        scope.spawn(|| {
+            until_done(&|| {
+                let end = bench.partition.watermarks().end;
+                bench.core().truncate_to(end.saturating_sub(1)).unwrap();
+                std::thread::sleep(Duration::from_millis(2));
+            });
+        });
+        let writers: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(|| {
+                    for _ in 0..RECORDS {
+                        let ticket = bench.partition.submit(Record::new("x")).unwrap();
+                        if ticket.offset().get() % 64 == 0
+                            && let Err(error) = ticket.wait_durable()
+                        {
+                            assert_eq!(error.kind(), ErrorKind::Gap, "{error}");
+                        }
+                    }
+                })
+            })
+            .collect();
+        for writer in writers {
+            writer.join().unwrap();
+        }
+        done.store(true, Ordering::Release);
+    });
+    bench.partition.sync().unwrap();
+    let marks = bench.partition.watermarks();
+    let offsets: Vec<_> = bench.records().iter().map(|(at, _)| *at).collect();
+    assert_eq!(marks.durable, marks.end);
+    assert_eq!(
+        offsets,
+        (marks.start.get()..marks.end.get()).collect::<Vec<_>>()
+    );
+}
+
+#[test]
 fn a_panic_with_the_turn_gives_it_back() {
     let bench = in_memory(always());
     let panicked = std::thread::scope(|scope| {

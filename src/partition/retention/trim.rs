@@ -38,15 +38,14 @@ impl PartitionCore {
         else {
             return Ok(());
         };
-        self.move_start(last.end.max(facts.start)).map(drop)
+        match self.move_start(last.end.max(facts.start)) {
+            // The tail was cut since the plan was made; the next look makes another.
+            Err(error) if error.kind() == ErrorKind::OffsetOutOfRange => Ok(()),
+            moved => moved.map(drop),
+        }
     }
 
     pub(super) fn delete_records_before(&self, offset: Offset) -> Result<Offset> {
-        let marks = self.published.watermarks();
-        if offset > marks.high {
-            return Err(Error::out_of_range(offset, marks.start..marks.high)
-                .remedy("records at or above the high watermark cannot be deleted yet"));
-        }
         self.move_start(offset)
     }
 
@@ -75,6 +74,11 @@ impl PartitionCore {
         let marks = self.published.watermarks();
         if start <= marks.start && !self.has_segments_below(marks.start) {
             return Ok(marks.start);
+        }
+        // Asked with the turn in hand: a truncation would lower what the offset is measured against.
+        if start > marks.high {
+            return Err(Error::out_of_range(start, marks.start..marks.high)
+                .remedy("records at or above the high watermark cannot be deleted yet"));
         }
         let start = start.max(marks.start);
         self.roll_away_from(start)?;
