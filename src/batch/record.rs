@@ -417,6 +417,11 @@ impl IntoRecords {
     pub fn batch(&self) -> &RecordBatch {
         &self.batch
     }
+
+    /// Whether `next` has something.
+    pub(crate) fn has_more(&self) -> bool {
+        self.fault.is_some() || self.walk.remaining > 0
+    }
 }
 
 impl Iterator for IntoRecords {

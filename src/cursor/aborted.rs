@@ -8,39 +8,84 @@ use crate::offset::Offset;
 use crate::partition::PartitionReader;
 use crate::segment::AbortedTransaction;
 
+/// What becomes of a batch below the last stable offset.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Verdict {
+    Shown,
+    Hidden,
+    /// The log start went above the batch, and the list of what was aborted there may be gone with it.
+    Trimmed,
+}
+
 /// Aborted transactions of the range that is being read, looked up once for all of it.
 #[derive(Debug, Default)]
 pub(super) struct AbortedFilter {
-    covered: Option<Range<Offset>>,
+    covered: Option<Covered>,
+    /// By producer, then by first offset.
     known: Vec<AbortedTransaction>,
 }
 
+#[derive(Debug)]
+struct Covered {
+    offsets: Range<Offset>,
+    /// A truncation may take decisions back.
+    generation: u64,
+}
+
 impl AbortedFilter {
-    /// Whether a batch below the last stable offset does not count.
-    pub(super) fn hides(&mut self, reader: &PartitionReader, batch: &RecordBatch) -> Result<bool> {
+    /// `from` is where the reader stood before the batch, at or above the log start of then.
+    pub(super) fn judge(
+        &mut self,
+        reader: &PartitionReader,
+        from: Offset,
+        batch: &RecordBatch,
+    ) -> Result<Verdict> {
         if batch.is_control() {
-            return Ok(true);
+            return Ok(Verdict::Hidden);
         }
         let Some(producer) = batch.producer_id().filter(|_| batch.is_transactional()) else {
-            return Ok(false);
+            return Ok(Verdict::Shown);
         };
-        self.cover(reader, batch.base_offset()..batch.next_offset())?;
+        if !self.cover(reader, from.max(batch.base_offset())..batch.next_offset())? {
+            return Ok(Verdict::Trimmed);
+        }
         let base = batch.base_offset();
-        // Within one producer transactions do not overlap, so its offsets tell to which one a batch belongs.
-        Ok(self.known.iter().any(|aborted| {
-            aborted.producer == producer && aborted.first <= base && base <= aborted.last
-        }))
+        // Transactions of one producer do not overlap, so its offset tells to which one a batch belongs.
+        let key = (producer, base);
+        let behind = (self.known).partition_point(|known| (known.producer, known.first) <= key);
+        let last = behind.checked_sub(1).and_then(|at| self.known.get(at));
+        let is_aborted = last.is_some_and(|known| known.producer == producer && base <= known.last);
+        Ok(if is_aborted {
+            Verdict::Hidden
+        } else {
+            Verdict::Shown
+        })
     }
 
-    fn cover(&mut self, reader: &PartitionReader, range: Range<Offset>) -> Result<()> {
-        let is_covered =
-            |covered: &Range<Offset>| covered.start <= range.start && range.end <= covered.end;
-        if !self.covered.as_ref().is_some_and(is_covered) {
-            // Everything up to the last stable offset is decided, so the answer does not change.
-            let stable = reader.published.watermarks().last_stable.max(range.end);
-            self.known = reader.aborted(range.start..stable)?;
-            self.covered = Some(range.start..stable);
+    /// Knows what was aborted in `offsets`; `false` when the log start has gone above them meanwhile.
+    fn cover(&mut self, reader: &PartitionReader, offsets: Range<Offset>) -> Result<bool> {
+        let snapshot = reader.published.snapshot();
+        let is_covered = self.covered.as_ref().is_some_and(|covered| {
+            covered.generation == snapshot.generation
+                && covered.offsets.start <= offsets.start
+                && offsets.end <= covered.offsets.end
+        });
+        if is_covered {
+            return Ok(true);
         }
-        Ok(())
+        self.covered = None;
+        // Everything up to the last stable offset is decided, so the answer does not change.
+        let stable = snapshot.watermarks.last_stable.max(offsets.end);
+        self.known = reader.aborted(offsets.start..stable)?;
+        self.known
+            .sort_unstable_by_key(|known| (known.producer, known.first));
+        if reader.published.watermarks().start > offsets.start {
+            return Ok(false);
+        }
+        self.covered = Some(Covered {
+            offsets: offsets.start..stable,
+            generation: snapshot.generation,
+        });
+        Ok(true)
     }
 }

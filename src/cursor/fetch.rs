@@ -1,13 +1,15 @@
 //! Raw batches for a broker: one segment, whole batches, verified; as bytes or as a range of a file.
 
 use std::fs::File;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::batch::UnverifiedBatch;
+use crate::error::{Error, Gap, GapCause, Result};
 use crate::offset::{FilePosition, Offset};
-use crate::partition::{Next, Partition, PartitionReader, ReadUpTo, Watermarks};
+use crate::partition::{Next, Partition, PartitionReader, ReadUpTo, Snapshot, Watermarks};
 use crate::segment::{AbortedTransaction, SegmentFiles};
 use crate::storage::StorageFile;
 
@@ -77,8 +79,18 @@ struct Batches {
     segment: Arc<SegmentFiles>,
     file: Arc<dyn StorageFile>,
     position: FilePosition,
+    first: Offset,
     len_bytes: u32,
     generation: u64,
+}
+
+/// Why a fetch holds no more batches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stop {
+    /// The next one would be above `max_bytes`.
+    Size,
+    /// The limit, the end of the segment, or something that cannot be read.
+    Other,
 }
 
 /// A part of a file that holds whole, verified batches.
@@ -104,9 +116,22 @@ impl Partition {
 
 impl PartitionReader {
     pub(crate) fn fetch(&self, request: &Fetch) -> Result<Fetched> {
-        self.check_open()?;
-        self.check_in_range(request.from)?;
-        let snapshot = self.published.snapshot();
+        loop {
+            self.check_open()?;
+            self.check_in_range(request.from)?;
+            let snapshot = self.published.snapshot();
+            let fetched = self.fetch_once(request, &snapshot)?;
+            let now = self.published.snapshot();
+            // After a cut the batches may not lie side by side; after a trim the aborted transactions may be gone.
+            let is_undisturbed =
+                now.generation == snapshot.generation && now.watermarks.start <= request.from;
+            if is_undisturbed {
+                return Ok(fetched);
+            }
+        }
+    }
+
+    fn fetch_once(&self, request: &Fetch, snapshot: &Snapshot) -> Result<Fetched> {
         let mut fetched = Fetched {
             watermarks: snapshot.watermarks,
             aborted: Vec::new(),
@@ -115,33 +140,46 @@ impl PartitionReader {
             reader: self.clone(),
         };
         let mut stream = self.stream(request.from);
-        let mut first = request.from;
+        let mut stop = Stop::Other;
         while let Next::Batch(found) = self.next_of(&mut stream, request, &fetched)? {
             let size = found.batch.size_bytes();
             let Some(range) = &mut fetched.range else {
                 if size > request.max_bytes && request.limit == Limit::Hard {
                     break;
                 }
-                first = found.batch.base_offset();
+                let Some(file) = stream.file() else { break };
                 fetched.next = found.batch.next_offset();
                 fetched.range = Some(Batches {
-                    file: found.segment.log_file()?,
+                    file,
                     segment: found.segment,
                     position: found.position,
+                    first: found.batch.base_offset(),
                     len_bytes: size,
                     generation: snapshot.generation,
                 });
                 continue;
             };
-            let len_bytes = range.len_bytes.saturating_add(size);
-            if !Arc::ptr_eq(&range.segment, &found.segment) || len_bytes > request.max_bytes {
+            // Old batches and damage that took no offset away may lie between two batches.
+            let end = range.position.to_u64() + u64::from(range.len_bytes);
+            let is_next =
+                Arc::ptr_eq(&range.segment, &found.segment) && found.position.to_u64() == end;
+            if !is_next {
                 break;
             }
-            range.len_bytes = len_bytes;
+            match range.len_bytes.checked_add(size) {
+                Some(len_bytes) if len_bytes <= request.max_bytes => range.len_bytes = len_bytes,
+                _ => {
+                    stop = Stop::Size;
+                    break;
+                }
+            }
             fetched.next = found.batch.next_offset();
         }
-        if request.up_to == ReadUpTo::LastStable && fetched.range.is_some() {
-            fetched.aborted = self.aborted(first..fetched.next)?;
+        if request.up_to == ReadUpTo::LastStable
+            && let Some(range) = &fetched.range
+        {
+            let end = aborted_up_to(snapshot, range, request, stop)?.max(fetched.next);
+            fetched.aborted = self.aborted(request.from..end)?;
         }
         Ok(fetched)
     }
@@ -158,6 +196,26 @@ impl PartitionReader {
             next => next,
         }
     }
+}
+
+/// Up to where Kafka looks for aborted transactions: the offset index tells where the bytes end that were asked for, else the next segment
+/// or the log end does. So it names transactions behind the last batch as well, which no reader minds.
+fn aborted_up_to(
+    snapshot: &Snapshot,
+    range: &Batches,
+    request: &Fetch,
+    stop: Stop,
+) -> Result<Offset> {
+    let bytes = match stop {
+        Stop::Size => request.max_bytes.max(range.len_bytes),
+        Stop::Other => range.len_bytes,
+    };
+    if let Some(position) = range.position.checked_add(bytes)
+        && let Some(offset) = range.segment.indexed_offset_from(position)?
+    {
+        return Ok(offset);
+    }
+    Ok(snapshot.end_of(&range.segment))
 }
 
 impl Fetched {
@@ -185,10 +243,10 @@ impl Fetched {
         self.range.as_ref().map_or(0, |range| range.len_bytes)
     }
 
-    /// The batches as bytes, ready for a Kafka client.
+    /// The batches as bytes, ready for a Kafka client; their checksums are looked at once more.
     ///
     /// # Errors
-    /// `Io`; `Gap` when the tail was cut meanwhile.
+    /// `Io`; `Gap` when the tail was cut meanwhile, or the bytes are no longer what they were.
     pub fn bytes(&self) -> Result<Bytes> {
         let Some(range) = &self.range else {
             return Ok(Bytes::new());
@@ -196,16 +254,22 @@ impl Fetched {
         // Bounded by the bytes that the fetch has walked over.
         let mut bytes = vec![0; range.len_bytes as usize];
         let read = range.file.read_at(&mut bytes, range.position.to_u64())?;
-        let is_current = self.reader.published.generation() == range.generation;
-        if read < bytes.len() || !is_current {
-            return Err(Error::new(
-                ErrorKind::Gap,
-                "the tail was cut since the fetch; fetch again",
-            )
+        let cause = if self.reader.published.generation() != range.generation {
+            GapCause::Truncated
+        } else if read < bytes.len() {
+            GapCause::Damaged
+        } else {
+            let bytes = Bytes::from(bytes);
+            if is_run(&bytes, range.first..self.next) {
+                return Ok(bytes);
+            }
+            GapCause::Damaged
+        };
+        let gap = Gap::new(range.first, self.next, cause);
+        Err(Error::gap_found(gap, "the batches changed since the fetch")
             .path_is(range.segment.log_path())
-            .at(range.position));
-        }
-        Ok(bytes.into())
+            .at(range.position)
+            .remedy("fetch again"))
     }
 
     /// The batches as a part of a file, for `sendfile`; `None` at the tail and where the storage has no descriptor.
@@ -220,4 +284,16 @@ impl Fetched {
             len: range.len_bytes,
         })
     }
+}
+
+/// Whether the bytes are whole batches from the first of `offsets` up to their end.
+fn is_run(bytes: &Bytes, offsets: Range<Offset>) -> bool {
+    let mut next = offsets.start;
+    for batch in UnverifiedBatch::split(bytes.clone()) {
+        match batch.and_then(UnverifiedBatch::verify) {
+            Ok(batch) if batch.base_offset() >= next => next = batch.next_offset(),
+            Ok(_) | Err(_) => return false,
+        }
+    }
+    next == offsets.end
 }

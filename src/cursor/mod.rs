@@ -17,7 +17,7 @@ use crate::offset::Offset;
 use crate::partition::{BatchStream, Next, Partition, PartitionReader, ReadUpTo};
 use crate::timestamp::Timestamp;
 
-use aborted::AbortedFilter;
+use aborted::{AbortedFilter, Verdict};
 pub use fetch::{Fetch, Fetched, FileRange, Limit};
 #[cfg(feature = "futures-core-03")]
 pub use stream::RecordStream;
@@ -59,14 +59,14 @@ pub struct Lag {
 /// `Err` with a [`Gap`](crate::Gap), and the cursor stands behind it.
 ///
 /// Under [`ReadUpTo::LastStable`] it gives committed records only. Otherwise control batches are given by [`Cursor::next_batch`], never as
-/// records.
+/// records. Records and batches may be asked for in turn: a batch of which only some records were given is given again, whole.
 #[derive(Debug)]
 pub struct Cursor {
     stream: BatchStream,
     up_to: ReadUpTo,
     /// The batch whose records are being given one by one.
     records: Option<IntoRecords>,
-    /// No record below it is given: a batch may begin before the place that was asked for.
+    /// No record below it is given: a batch may begin before the place that was asked for. Never above where the stream stands.
     from: Offset,
     last_timestamp: Option<Timestamp>,
     aborted: AbortedFilter,
@@ -129,32 +129,60 @@ impl Cursor {
     /// cursor's position when it holds it.
     ///
     /// # Errors
-    /// A gap, once, and the cursor stands behind it; `Closed`; `Io`.
+    /// A gap, once, and the cursor stands behind it; `Closed`; `Io`, and the cursor stands where it was.
     pub fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
-        self.records = None;
-        loop {
-            let Next::Batch(found) = self.stream.next(self.up_to)? else {
-                return Ok(None);
-            };
-            let batch = found.batch;
-            if self.up_to == ReadUpTo::LastStable
-                && self.aborted.hides(self.stream.reader(), &batch)?
-            {
-                continue;
-            }
+        let records = self.records.take();
+        if records.is_some_and(|records| records.has_more()) {
+            self.stream.seek(self.from);
+        }
+        let batch = self.find_batch()?;
+        if let Some(batch) = &batch {
             self.last_timestamp = batch.max_timestamp().or(self.last_timestamp);
-            return Ok(Some(batch));
+        }
+        Ok(batch)
+    }
+
+    fn find_batch(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            let before = self.stream.position();
+            let found = match self.stream.next(self.up_to) {
+                Ok(Next::Batch(found)) => found,
+                Ok(Next::Tail) => return Ok(None),
+                Err(error) => {
+                    // Behind a cut it stands lower than it was asked to begin.
+                    self.from = self.stream.position();
+                    return Err(error);
+                }
+            };
+            if self.up_to != ReadUpTo::LastStable {
+                return Ok(Some(found.batch));
+            }
+            let reader = self.stream.reader();
+            match self.aborted.judge(reader, before, &found.batch) {
+                Ok(Verdict::Shown) => return Ok(Some(found.batch)),
+                Ok(Verdict::Hidden) => {}
+                Ok(Verdict::Trimmed) => self.stream.seek(before),
+                Err(error) => {
+                    self.stream.seek(before);
+                    return Err(error);
+                }
+            }
         }
     }
 
     /// The offset of the next record that this cursor gives, or a lower bound of it.
     #[must_use]
     pub fn position(&self) -> Offset {
-        if self.records.is_some() {
+        if self.has_records() {
             self.from
         } else {
-            self.from.max(self.stream.position())
+            self.stream.position()
         }
+    }
+
+    /// Whether records of a batch that was read are still to be given.
+    fn has_records(&self) -> bool {
+        self.records.as_ref().is_some_and(IntoRecords::has_more)
     }
 
     /// Goes to another place.
@@ -169,13 +197,13 @@ impl Cursor {
         Ok(())
     }
 
-    /// How far this cursor is behind.
+    /// How far this cursor is behind. What was trimmed does not count.
     ///
     /// # Errors
     /// `Io` from reading an index.
     pub fn lag(&self) -> Result<Lag> {
         let snapshot = self.stream.reader().published.snapshot();
-        let position = self.position();
+        let position = self.position().max(snapshot.watermarks.start);
         let records = snapshot
             .watermarks
             .limit(self.up_to)
@@ -244,14 +272,10 @@ impl Cursor {
                     None => self.records = None,
                 }
             }
-            match self.next_batch() {
-                Ok(None) => return Ok(None),
-                Ok(Some(batch)) if batch.is_control() => {}
-                Ok(Some(batch)) => self.records = Some(batch.into_iter()),
-                Err(error) => {
-                    self.from = self.from.max(self.stream.position());
-                    return Err(error);
-                }
+            match self.find_batch()? {
+                None => return Ok(None),
+                Some(batch) if batch.is_control() => {}
+                Some(batch) => self.records = Some(batch.into_iter()),
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::ids::LeaderEpoch;
 use crate::offset::Offset;
 use crate::partition::{PartitionReader, Snapshot};
@@ -29,30 +29,54 @@ pub(crate) struct TimedOffset {
 impl PartitionReader {
     /// The first record with a time of `at` or later, at or above the log start.
     pub(crate) fn offset_for(&self, at: Timestamp, search: Search) -> Result<Option<TimedOffset>> {
-        self.check_open()?;
-        let snapshot = self.published.snapshot();
+        self.undisturbed(|snapshot| self.search(snapshot, at, search))
+    }
+
+    /// The first record that carries the largest time of the log.
+    pub(crate) fn offset_of_max_timestamp(&self) -> Result<Option<TimedOffset>> {
+        self.undisturbed(|snapshot| self.search_largest(snapshot))
+    }
+
+    /// Searches again when segments were trimmed or the tail was cut meanwhile.
+    fn undisturbed(
+        &self,
+        search: impl Fn(&Snapshot) -> Result<Option<TimedOffset>>,
+    ) -> Result<Option<TimedOffset>> {
+        loop {
+            self.check_open()?;
+            let snapshot = self.published.snapshot();
+            let found = search(&snapshot);
+            let now = self.published.snapshot();
+            let is_gone = matches!(&found, Err(error) if error.kind() == ErrorKind::NotFound)
+                && !Arc::ptr_eq(&now.segments, &snapshot.segments);
+            if !is_gone && now.generation == snapshot.generation {
+                return found;
+            }
+        }
+    }
+
+    fn search(
+        &self,
+        snapshot: &Snapshot,
+        at: Timestamp,
+        search: Search,
+    ) -> Result<Option<TimedOffset>> {
         for segment in &*snapshot.segments {
-            if segment
-                .largest_timestamp()?
-                .is_none_or(|largest| largest < at)
-            {
+            let largest = segment.largest_timestamp()?;
+            if largest.is_none_or(|largest| largest < at) {
                 continue;
             }
             let rule = snapshot.rule_for(segment);
             let walker = segment.walk_from_time(at, rule, self.max_decompressed_bytes)?;
-            let found = first_at_or_after(&snapshot, segment, walker, at)?;
-            let is_in_log = |found: &TimedOffset| found.offset < snapshot.watermarks.end;
+            let found = first_at_or_after(snapshot, segment, walker, at)?;
             if found.is_some() || search == Search::FirstSegment {
-                return Ok(found.filter(is_in_log));
+                return Ok(found);
             }
         }
         Ok(None)
     }
 
-    /// The first record that carries the largest time of the log.
-    pub(crate) fn offset_of_max_timestamp(&self) -> Result<Option<TimedOffset>> {
-        self.check_open()?;
-        let snapshot = self.published.snapshot();
+    fn search_largest(&self, snapshot: &Snapshot) -> Result<Option<TimedOffset>> {
         let mut largest: Option<(Timestamp, &Arc<SegmentFiles>)> = None;
         for segment in &*snapshot.segments {
             if let Some(here) = segment.largest_timestamp()?
@@ -66,7 +90,7 @@ impl PartitionReader {
         };
         let rule = snapshot.rule_for(segment);
         let walker = segment.walk_from_time(at, rule, self.max_decompressed_bytes)?;
-        first_at_or_after(&snapshot, segment, walker, at)
+        first_at_or_after(snapshot, segment, walker, at)
     }
 }
 
@@ -98,6 +122,7 @@ fn first_at_or_after(
             if let Some(timestamp) = record.timestamp()
                 && timestamp >= at
                 && record.offset() >= snapshot.watermarks.start
+                && record.offset() < snapshot.watermarks.end
             {
                 return Ok(Some(TimedOffset {
                     offset: record.offset(),

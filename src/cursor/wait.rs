@@ -11,8 +11,9 @@ use event_listener::{EventListener, Listener};
 use super::Cursor;
 use crate::batch::StoredRecord;
 use crate::error::{ErrorKind, Result};
-use crate::offset::Offset;
-use crate::partition::{Partition, PartitionReader, Published, ReadUpTo};
+use crate::offset::{FilePosition, Offset};
+use crate::partition::{Partition, PartitionReader, Published, ReadUpTo, Snapshot};
+use crate::segment::{Step, Walker};
 use crate::timestamp::deadline_after;
 
 /// What somebody waits for.
@@ -21,6 +22,8 @@ struct Wish {
     from: Offset,
     min_bytes: u64,
     up_to: ReadUpTo,
+    /// The next batch as a cursor has read it already: the generation, and the end that the limit must reach.
+    early: Option<(u64, Offset)>,
 }
 
 impl Wish {
@@ -32,24 +35,65 @@ impl Wish {
         if self.from < marks.start || self.from > marks.end {
             return Ok(true);
         }
-        if marks.limit(self.up_to) <= self.from {
+        let limit = marks.limit(self.up_to);
+        let needed = match self.early {
+            Some((generation, end)) if generation == snapshot.generation => end,
+            _ => self.from.saturating_add(1),
+        };
+        if limit < needed {
             return Ok(false);
         }
         if self.min_bytes <= 1 {
             return Ok(true);
         }
-        let first = snapshot.segment_for(self.from).unwrap_or(0);
-        let mut bytes = 0u64;
-        for segment in snapshot.segments.iter().skip(first) {
-            let mut here = segment.size().to_u64();
-            if segment.base() < self.from {
-                let rule = snapshot.rule_for(segment);
-                let walker = segment.walk_from(self.from, rule, reader.max_decompressed_bytes)?;
-                here = here.saturating_sub(walker.position().to_u64());
-            }
-            bytes = bytes.saturating_add(here);
+        match bytes_between(reader, &snapshot, self.from, limit) {
+            // Trimmed or cut meanwhile: a reason to look.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+            bytes => Ok(bytes? >= self.min_bytes),
         }
-        Ok(bytes >= self.min_bytes)
+    }
+}
+
+/// Bytes of the batches from about the one that holds `from` up to `limit`: too many by what lies between two index entries at most.
+fn bytes_between(
+    reader: &PartitionReader,
+    snapshot: &Snapshot,
+    from: Offset,
+    limit: Offset,
+) -> Result<u64> {
+    let first = snapshot.segment_for(from).unwrap_or(0);
+    let mut bytes = 0u64;
+    for segment in snapshot.segments.iter().skip(first) {
+        if segment.base() >= limit {
+            break;
+        }
+        let rule = snapshot.rule_for(segment);
+        let walk = |offset| segment.walk_from(offset, rule, reader.max_decompressed_bytes);
+        let start = if segment.base() < from {
+            walk(from)?.position()
+        } else {
+            FilePosition::ZERO
+        };
+        let end = if limit < snapshot.watermarks.end && limit < segment.end() {
+            end_below(walk(limit)?, limit)?
+        } else {
+            segment.size()
+        };
+        bytes = bytes.saturating_add(end.to_u64().saturating_sub(start.to_u64()));
+    }
+    Ok(bytes)
+}
+
+/// Where the batches end that are wholly below `limit`.
+fn end_below(mut walker: Walker, limit: Offset) -> Result<FilePosition> {
+    loop {
+        let position = walker.position();
+        match walker.step()? {
+            Step::Batch(found) if found.batch.next_offset() <= limit => {}
+            Step::OldFormat { to, .. } if to <= limit => {}
+            Step::Batch(found) => return Ok(found.position),
+            Step::OldFormat { .. } | Step::Bad(_) | Step::End => return Ok(position),
+        }
     }
 }
 
@@ -82,6 +126,7 @@ impl Cursor {
             from: self.position(),
             min_bytes: 1,
             up_to: self.up_to,
+            early: self.stream.waits_for(),
         }
     }
 
@@ -90,7 +135,7 @@ impl Cursor {
     /// # Errors
     /// `Closed`.
     pub fn wait(&mut self, limit: Duration) -> Result<bool> {
-        if self.records.is_some() {
+        if self.has_records() {
             return Ok(true);
         }
         let reader = self.stream.reader();
@@ -103,7 +148,7 @@ impl Cursor {
     /// # Errors
     /// `Closed`.
     pub async fn readable(&mut self) -> Result<()> {
-        if self.records.is_some() {
+        if self.has_records() {
             return Ok(());
         }
         self.at_the_tail().await
@@ -156,6 +201,7 @@ impl Partition {
                 from,
                 min_bytes,
                 up_to,
+                early: None,
             },
         )
     }

@@ -2,7 +2,8 @@
 //! and trims. A live partition and a read-only view give the same reader.
 //!
 //! A reader holds no lock while it reads. What keeps it right is the order: the generation is looked at before and after the
-//! bytes are read, and a truncation raises it before it cuts, so bytes that were read under an older generation are thrown away.
+//! bytes are read, and a truncation raises it before it cuts and behind the cut, so bytes that were read under an older generation,
+//! from the file or into the buffer, are thrown away.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use crate::batch::{RecordBatch, StoredRecord};
 use crate::error::{Error, ErrorKind, Gap, GapCause, Result};
 use crate::offset::{FilePosition, Offset};
 use crate::segment::{AbortedTransaction, SegmentFiles, Step, WalkedBatch, Walker};
+use crate::storage::StorageFile;
 use crate::topic::TopicPartition;
 
 /// What reading needs of a partition; cheap to clone.
@@ -63,6 +65,7 @@ impl PartitionReader {
     /// # Errors
     /// `OffsetOutOfRange`; `NotFound` where compaction removed the record; `Gap` where it cannot be read; `Io`.
     pub(crate) fn get(&self, offset: Offset) -> Result<StoredRecord> {
+        self.check_open()?;
         let marks = self.published.watermarks();
         if offset < marks.start || offset >= marks.end {
             return Err(self.about(Error::out_of_range(offset, marks.start..marks.end)));
@@ -155,6 +158,20 @@ impl BatchStream {
 
     pub(crate) fn reader(&self) -> &PartitionReader {
         &self.reader
+    }
+
+    /// The file of the batch that was found last.
+    pub(crate) fn file(&self) -> Option<Arc<dyn StorageFile>> {
+        let place = self.place.as_ref()?;
+        Some(Arc::clone(place.walker.file()))
+    }
+
+    /// When the next batch was read and is not within the limit yet: the generation it was read under, and the end that the limit must
+    /// reach.
+    pub(crate) fn waits_for(&self) -> Option<(u64, Offset)> {
+        let place = self.place.as_ref()?;
+        let early = place.early.as_ref()?;
+        Some((place.generation, early.batch.next_offset()))
     }
 
     pub(crate) fn seek(&mut self, at: Offset) {
@@ -257,6 +274,8 @@ impl BatchStream {
         let Some(place) = &mut self.place else {
             return Ok(Look::Again);
         };
+        // What is told of damage at the end of the walk reaches up to the end of the log: nothing that was appended meanwhile may be in it.
+        place.walker.extend_end(place.segment.size());
         let step = match place.early.take() {
             Some(early) => Step::Batch(early),
             None => place.walker.step()?,
@@ -282,16 +301,19 @@ impl BatchStream {
             }
             Step::OldFormat { to, .. } if to <= self.at => Ok(Look::Again),
             Step::OldFormat { position, from, to } => {
+                let to = to.min(snapshot.watermarks.end);
                 let path = place.segment.log_path();
                 let gap = self.gap(from.max(self.at)..to, to, GapCause::OldFormat);
                 Ok(Look::Gap(gap.path_is(path).at(position)))
             }
             Step::Bad(spot) if spot.from >= limit => Ok(Look::Tail),
             Step::Bad(spot) => {
-                let positions = place.segment.positions_above(spot.position)?;
+                let positions = positions_above(&place.segment, spot.position)?;
                 let next = place.walker.skip(&spot, &positions)?;
                 let path = place.segment.log_path();
-                let to = next.unwrap_or_else(|| end_of(snapshot, &place.segment));
+                let to = next.unwrap_or_else(|| snapshot.end_of(&place.segment));
+                // The bytes of an append are there a moment before the end that covers them.
+                let to = to.min(snapshot.watermarks.end);
                 if next.is_none() {
                     self.place = None;
                 }
@@ -305,20 +327,16 @@ impl BatchStream {
         }
     }
 
-    /// The walk is at the end of what it knew of its segment: there is more now, another segment follows, or this is the tail.
+    /// The walk is at the end of its segment: another one follows, or what the log says it has is not there.
     fn segment_ended(&mut self, snapshot: &Snapshot) -> Look {
-        let Some(place) = &mut self.place else {
+        let Some(place) = &self.place else {
             return Look::Again;
         };
-        if place.segment.size() > place.walker.end() {
-            place.walker.extend_end(place.segment.size());
-            return Look::Again;
-        }
-        let behind = snapshot
-            .segments
-            .partition_point(|segment| segment.base() <= place.segment.base());
-        let Some(next) = snapshot.segments.get(behind) else {
-            return Look::Tail;
+        let Some(next) = snapshot.segment_behind(&place.segment) else {
+            // All bytes that were published before the snapshot were walked over, and the position is below its end.
+            let end = snapshot.watermarks.end;
+            self.place = None;
+            return Look::Gap(self.gap(self.at..end, end, GapCause::Missing));
         };
         let base = next.base();
         let from = self.at.max(place.segment.base());
@@ -367,13 +385,10 @@ impl BatchStream {
     }
 }
 
-/// Where reading goes on when the rest of a segment is lost.
-fn end_of(snapshot: &Snapshot, segment: &SegmentFiles) -> Offset {
-    let behind = snapshot
-        .segments
-        .partition_point(|other| other.base() <= segment.base());
-    snapshot
-        .segments
-        .get(behind)
-        .map_or(snapshot.watermarks.end, |next| next.base())
+/// Where a walk may find its feet behind damage. A segment that was trimmed meanwhile has no index any more, and is searched without.
+fn positions_above(segment: &SegmentFiles, position: FilePosition) -> Result<Vec<FilePosition>> {
+    match segment.positions_above(position) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        positions => positions,
+    }
 }

@@ -100,6 +100,7 @@ impl PartitionCore {
             _ => self.grow_again(target)?,
         };
         let end = active.truncate_to(offset)?;
+        self.published.truncated();
         let files = Arc::clone(active.files());
         writer.tail = Tail::Active(active);
         writer.active_since = self.shared.clock.now().into();

@@ -76,7 +76,7 @@ pub(crate) struct Snapshot {
     pub(crate) watermarks: Watermarks,
     /// Ascending by base; the last one is the active segment (of a read-only view: the last one).
     pub(crate) segments: Arc<[Arc<SegmentFiles>]>,
-    /// Raised by each truncation before a byte is cut.
+    /// Raised by each truncation, before a byte is cut and once more behind the cut.
     pub(crate) generation: u64,
     /// In segments with this base or a higher one offsets have no holes.
     pub(crate) dense_from: Offset,
@@ -88,6 +88,20 @@ impl Snapshot {
         self.segments
             .partition_point(|segment| segment.base() <= offset)
             .checked_sub(1)
+    }
+
+    /// The segment behind this one.
+    pub(crate) fn segment_behind(&self, segment: &SegmentFiles) -> Option<&Arc<SegmentFiles>> {
+        let behind = self
+            .segments
+            .partition_point(|other| other.base() <= segment.base());
+        self.segments.get(behind)
+    }
+
+    /// Where the next segment starts, else the log end.
+    pub(crate) fn end_of(&self, segment: &SegmentFiles) -> Offset {
+        let behind = self.segment_behind(segment);
+        behind.map_or(self.watermarks.end, |behind| behind.base())
     }
 
     /// Whether this very segment is still a part of the log.
@@ -281,8 +295,8 @@ impl Published {
         first_unstable: Option<Offset>,
         segments: Vec<Arc<SegmentFiles>>,
     ) -> u64 {
-        self.generation.fetch_add(1, Ordering::AcqRel);
         self.change(|state| {
+            self.generation.fetch_add(1, Ordering::AcqRel);
             state.marks.end = end;
             state.marks.start = state.marks.start.min(end);
             state.marks.durable = state.marks.durable.min(end);
@@ -293,10 +307,18 @@ impl Published {
         self.generation()
     }
 
+    /// The tail is cut, and nothing was appended yet: raises the generation once more. Who began to read between `truncating` and the cut may
+    /// hold bytes of the old tail in its buffer, and what is appended next stands at the same place.
+    pub(crate) fn truncated(&self) {
+        self.change(|_| {
+            self.generation.fetch_add(1, Ordering::AcqRel);
+        });
+    }
+
     /// Everything is dropped and the log starts and ends at `at`. Called under the writer lock.
     pub(crate) fn reset(&self, at: Offset, segments: Vec<Arc<SegmentFiles>>) -> u64 {
-        self.generation.fetch_add(1, Ordering::AcqRel);
         self.change(|state| {
+            self.generation.fetch_add(1, Ordering::AcqRel);
             state.marks = Watermarks {
                 start: at,
                 last_stable: at,
@@ -313,8 +335,8 @@ impl Published {
 
     /// A read-only view looked again: everything may have moved, in any direction.
     pub(crate) fn refresh(&self, opening: Opening) {
-        self.generation.store(opening.generation, Ordering::Release);
         self.change(|state| {
+            self.generation.store(opening.generation, Ordering::Release);
             state.marks.start = opening.start;
             state.marks.durable = opening.durable;
             state.marks.end = opening.end;

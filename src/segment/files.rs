@@ -301,6 +301,21 @@ impl SegmentFiles {
             .collect())
     }
 
+    /// The offset of the first entry of the offset index at `position` or behind it: Kafka's upper bound of what a fetch that ends there
+    /// can hold (`OffsetIndex.fetchUpperBoundOffset`).
+    pub(crate) fn indexed_offset_from(&self, position: FilePosition) -> Result<Option<Offset>> {
+        let first = |entries: &[OffsetEntry]| {
+            let behind = entries.partition_point(|entry| entry.position < position);
+            entries
+                .get(behind)
+                .map(|entry| entry.last_offset(self.base))
+        };
+        if let Indexes::Growing(growing) = &*self.indexes.read() {
+            return Ok(first(growing.sparse()));
+        }
+        Ok(first(&self.offsets()?))
+    }
+
     /// Aborted transactions of this segment's `.txnindex` that overlap `range`, and whether the search may end here
     /// (an entry whose last stable offset is at or above `range.end` was met).
     ///

@@ -197,6 +197,11 @@ impl Walker {
         walker
     }
 
+    /// The file that is walked, which stays open as long as somebody holds it.
+    pub(crate) fn file(&self) -> &Arc<dyn StorageFile> {
+        self.window.file()
+    }
+
     /// Where the next step reads.
     pub(crate) fn position(&self) -> FilePosition {
         FilePosition::from_u64(self.position).unwrap_or(FilePosition::new(u32::MAX))

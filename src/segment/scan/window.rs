@@ -46,6 +46,10 @@ impl Window {
         }
     }
 
+    pub(super) fn file(&self) -> &Arc<dyn StorageFile> {
+        &self.file
+    }
+
     /// The bytes from `position` on, `wanted` of them or as many as stand before `end` and before the end of the file.
     /// Memory is bounded by `end - position`: a length that damage has made up costs nothing.
     pub(super) fn bytes_at(&mut self, position: u64, wanted: usize, end: u64) -> Result<&[u8]> {
