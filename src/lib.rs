@@ -41,9 +41,9 @@ pub use producers::{ProducerBatch, ProducerInfo};
 // floor 5
 mod partition;
 pub use partition::{
-    AppendOutcome, DroppedBecause, Durable, FsyncPolicy, HighWatermark, KeptBecause, Partition,
-    ReadUpTo, Retention, RetentionPlan, Segment, Ticket, TopicOptions, Verdict, Watermarks,
-    WritePath,
+    Adopted, AppendOutcome, DroppedBecause, Durable, FsyncPolicy, HighWatermark, KeptBecause,
+    Partition, PartitionRecovery, ReadUpTo, Retention, RetentionPlan, Segment, Ticket,
+    TopicOptions, TornTail, Verdict, Watermarks, WritePath,
 };
 // floor 6
 mod cursor;

@@ -1,0 +1,168 @@
+use std::path::Path;
+
+use super::*;
+use crate::segment::OpenFiles;
+use crate::storage::{Memory, Storage};
+
+fn home() -> SegmentHome {
+    let storage = Memory::new();
+    let dir: Arc<Path> = Path::new("/t-0").into();
+    storage.create_dir(&dir).unwrap();
+    SegmentHome {
+        storage: Arc::new(storage),
+        dir,
+        open_files: Arc::new(OpenFiles::new(8)),
+    }
+}
+
+fn at(value: u64) -> Offset {
+    Offset::new(value).unwrap()
+}
+
+fn facts(end: u64) -> Facts {
+    Facts {
+        log_start: at(1),
+        recovery_point: at(2),
+        durable_end: at(end),
+        generation: 7,
+        dense_from: Some(at(0)),
+        boot_id: BootId([3; 16]),
+        incarnation: Incarnation([4; 16]),
+    }
+}
+
+fn sealed(base: u64) -> SealedFacts {
+    SealedFacts {
+        base: at(base),
+        end: at(base + 10),
+        sealed_at: Timestamp::from_millis(1_000),
+        prefix_crc: Some(99),
+    }
+}
+
+fn bytes_of(home: &SegmentHome, name: FileName) -> Vec<u8> {
+    let read = read_small_file(&*home.storage, &home.path(name), 1 << 20);
+    read.unwrap().unwrap()
+}
+
+#[test]
+fn the_newest_value_is_read_back_and_the_file_never_grows() {
+    let home = home();
+    assert_eq!(read_facts(&home).unwrap(), FactsFound::Absent);
+    let mut side = SideFiles::create(&home, facts(3)).unwrap();
+    assert_eq!(read_facts(&home).unwrap(), FactsFound::Good(facts(3)));
+    for end in 4..9 {
+        side.update(|facts| facts.durable_end = at(end)).unwrap();
+        assert_eq!(read_facts(&home).unwrap(), FactsFound::Good(facts(end)));
+        assert_eq!(bytes_of(&home, FileName::Facts).len(), FILE_BYTES);
+    }
+    side.update_synced(|facts| facts.dense_from = None).unwrap();
+    let mut side = SideFiles::open(&home, facts(0), 0).unwrap();
+    let last = Facts {
+        dense_from: None,
+        ..facts(8)
+    };
+    assert_eq!(*side.facts(), last);
+    side.update(|facts| facts.durable_end = at(9)).unwrap();
+    let FactsFound::Good(read) = read_facts(&home).unwrap() else {
+        panic!("good")
+    };
+    assert_eq!(read.durable_end, at(9));
+}
+
+#[test]
+fn one_damaged_slot_gives_the_older_value_and_two_give_none() {
+    let home = home();
+    let mut side = SideFiles::create(&home, facts(3)).unwrap();
+    side.update(|facts| facts.durable_end = at(4)).unwrap();
+    let whole = bytes_of(&home, FileName::Facts);
+    let file = home
+        .storage
+        .open(&home.path(FileName::Facts), Access::Write)
+        .unwrap();
+    for byte in 0..SLOT_BYTES {
+        for slot in [0, SLOT_BYTES] {
+            let mut damaged = whole.clone();
+            damaged[slot + byte] ^= 0x10;
+            file.write_at(&damaged, 0).unwrap();
+            // The newer value stands in the first slot.
+            let left = if slot == 0 { 3 } else { 4 };
+            assert_eq!(
+                read_facts(&home).unwrap(),
+                FactsFound::Good(facts(left)),
+                "byte {byte}"
+            );
+        }
+        let mut damaged = whole.clone();
+        damaged[byte] ^= 1;
+        damaged[SLOT_BYTES + byte] ^= 1;
+        file.write_at(&damaged, 0).unwrap();
+        assert_eq!(read_facts(&home).unwrap(), FactsFound::Damaged);
+    }
+    for len in 0..FILE_BYTES as u64 {
+        file.write_at(&whole, 0).unwrap();
+        file.set_len(len).unwrap();
+        let found = read_facts(&home).unwrap();
+        let expected = match len {
+            512.. => FactsFound::Good(facts(4)),
+            _ => FactsFound::Damaged,
+        };
+        assert_eq!(found, expected, "cut to {len}");
+    }
+    let side = SideFiles::open(&home, facts(77), 0).unwrap();
+    assert_eq!(side.facts().durable_end, at(4), "a short file has one slot");
+}
+
+#[test]
+fn damaged_facts_are_replaced_by_what_was_derived() {
+    let home = home();
+    drop(SideFiles::create(&home, facts(3)).unwrap());
+    let file = home
+        .storage
+        .open(&home.path(FileName::Facts), Access::Write)
+        .unwrap();
+    file.set_len(0).unwrap();
+    let side = SideFiles::open(&home, facts(77), 0).unwrap();
+    assert_eq!(*side.facts(), facts(77));
+    assert_eq!(read_facts(&home).unwrap(), FactsFound::Good(facts(77)));
+}
+
+#[test]
+fn a_bad_entry_of_the_list_costs_only_itself() {
+    let home = home();
+    let mut side = SideFiles::create(&home, facts(3)).unwrap();
+    let unknown = SealedFacts {
+        prefix_crc: None,
+        ..sealed(10)
+    };
+    let all = [sealed(0), unknown, sealed(20)];
+    for entry in &all {
+        side.append_sealed(entry).unwrap();
+    }
+    assert_eq!(read_segment_list(&home).unwrap().entries, all);
+    let path = home.path(FileName::SegmentList);
+    let file = home.storage.open(&path, Access::Write).unwrap();
+    let whole = bytes_of(&home, FileName::SegmentList);
+    for byte in 0..ENTRY_BYTES {
+        let mut damaged = whole.clone();
+        damaged[ENTRY_BYTES + byte] ^= 4;
+        file.write_at(&damaged, 0).unwrap();
+        let list = read_segment_list(&home).unwrap();
+        assert_eq!(list.entries, [all[0], all[2]], "byte {byte}");
+        assert_eq!(list.bad_count, 1);
+    }
+    file.write_at(&whole, 0).unwrap();
+    // A crash in the middle of an entry: the next one takes its place.
+    file.set_len(70).unwrap();
+    let mut side = SideFiles::open(&home, facts(3), 70).unwrap();
+    side.append_sealed(&sealed(40)).unwrap();
+    assert_eq!(
+        read_segment_list(&home).unwrap().entries,
+        [all[0], all[1], sealed(40)]
+    );
+    side.retain_sealed(|entry| entry.base >= at(10)).unwrap();
+    side.append_sealed(&sealed(50)).unwrap();
+    side.update_synced(|_| {}).unwrap();
+    let left = read_segment_list(&home).unwrap();
+    assert_eq!(left.entries, [all[1], sealed(40), sealed(50)]);
+}

@@ -1,0 +1,167 @@
+//! What is known of a partition from outside of its segments: our own facts, or, where somebody else wrote last, Kafka's checkpoints.
+
+use super::survey::Survey;
+use super::{OpenFacts, Owner, PartitionRecovery, report::Adopted};
+use crate::error::Result;
+use crate::offset::Offset;
+use crate::partition::facts::{Facts, FactsFound, SegmentList, read_facts, read_segment_list};
+use crate::partition::recovery::{
+    Boot, DerivedFact, DerivedFile, DerivedPlan, FileState, Writer, derived_row,
+};
+use crate::segment::{FileName, OffsetRule, SegmentHome};
+use crate::storage::BootId;
+
+/// Bounds that the segments are held against.
+#[derive(Debug)]
+pub(super) struct Bounds {
+    pub(super) writer: Writer,
+    /// The owner's verdict, corrected by the incarnation in the facts.
+    pub(super) owner: Owner,
+    pub(super) boot: Boot,
+    pub(super) log_start: Offset,
+    pub(super) recovery_point: Offset,
+    /// Bytes that are no batch are corrupt below, torn at or above.
+    pub(super) durable_end: Offset,
+    /// The log ends here or above, unless records were lost. `None` where nobody knows.
+    pub(super) known_end: Option<Offset>,
+    pub(super) generation: u64,
+    pub(super) dense_from: Option<Offset>,
+    pub(super) list: SegmentList,
+}
+
+/// Reads the facts; before the directory is listed, so that they are never ahead of it.
+pub(super) fn read_known(home: &SegmentHome) -> Result<(FactsFound, SegmentList)> {
+    Ok((read_facts(home)?, read_segment_list(home)?))
+}
+
+impl Bounds {
+    pub(super) fn new(
+        (found, list): (FactsFound, SegmentList),
+        given: &OpenFacts,
+        boot_id: Option<BootId>,
+        survey: &Survey,
+        report: &mut PartitionRecovery,
+    ) -> Self {
+        let facts = match found {
+            FactsFound::Good(facts) => Some(facts),
+            FactsFound::Absent | FactsFound::Damaged => None,
+        };
+        let state = match found {
+            FactsFound::Good(_) => FileState::Good,
+            FactsFound::Absent => FileState::Missing,
+            FactsFound::Damaged => FileState::Damaged,
+        };
+        let row = derived_row(DerivedFact {
+            file: DerivedFile::Facts,
+            state,
+        });
+        let owner = match facts {
+            // A partition that was moved here from another directory: the marker speaks of others.
+            Some(facts) if facts.incarnation != given.incarnation => match given.owner {
+                Owner::OursClean | Owner::ForeignClean => Owner::ForeignClean,
+                Owner::Fresh | Owner::OursUnclean | Owner::ForeignUnclean => Owner::ForeignUnclean,
+            },
+            _ => given.owner,
+        };
+        if list.bad_count > 0 {
+            report.derived.push(FileName::SegmentList.to_string());
+        }
+        match (owner, facts) {
+            (Owner::Fresh | Owner::OursClean | Owner::OursUnclean, Some(facts)) => {
+                Self::ours(owner, facts, boot_id, list)
+            }
+            (Owner::Fresh | Owner::OursClean | Owner::OursUnclean, None) => {
+                if row.plan == DerivedPlan::DeriveFacts && !survey.segments.is_empty() {
+                    report.derived.push(FileName::Facts.to_string());
+                }
+                Self::derived(owner, given, survey, list)
+            }
+            (Owner::ForeignClean | Owner::ForeignUnclean, facts) => {
+                let bounds = Self::adopted(owner, given, survey, facts);
+                report.adopted = Some(Adopted {
+                    log_start: bounds.log_start,
+                    recovery_point: bounds.recovery_point,
+                });
+                bounds
+            }
+        }
+    }
+
+    fn ours(owner: Owner, facts: Facts, boot_id: Option<BootId>, list: SegmentList) -> Self {
+        let boot = match boot_id {
+            Some(now) if now == facts.boot_id => Boot::Same,
+            Some(_) => Boot::Another,
+            None => Boot::Unknown,
+        };
+        Self {
+            writer: Writer::Ours,
+            owner,
+            boot,
+            log_start: facts.log_start,
+            recovery_point: facts.recovery_point,
+            durable_end: facts.durable_end,
+            known_end: Some(facts.durable_end),
+            generation: facts.generation,
+            dense_from: facts.dense_from,
+            list,
+        }
+    }
+
+    /// Ours, without facts: an interrupted creation, or a lost file.
+    fn derived(owner: Owner, given: &OpenFacts, survey: &Survey, list: SegmentList) -> Self {
+        let first = survey.segments.first().map(|first| first.base);
+        let log_start = given
+            .log_start
+            .unwrap_or_default()
+            .max(first.unwrap_or_default());
+        let recovery_point = given.recovery_point.unwrap_or(log_start);
+        let is_clean = owner == Owner::OursClean;
+        Self {
+            writer: Writer::Ours,
+            owner,
+            boot: Boot::Unknown,
+            log_start,
+            recovery_point,
+            // Closed cleanly, so all of it was durable, wherever it ends.
+            durable_end: if is_clean {
+                Offset::MAX
+            } else {
+                recovery_point
+            },
+            known_end: None,
+            generation: 0,
+            dense_from: first.is_none().then_some(log_start),
+            list,
+        }
+    }
+
+    fn adopted(owner: Owner, given: &OpenFacts, survey: &Survey, facts: Option<Facts>) -> Self {
+        let first = survey.segments.first().map(|first| first.base);
+        let log_start = given
+            .log_start
+            .unwrap_or_default()
+            .max(first.unwrap_or_default());
+        let recovery_point = given.recovery_point.unwrap_or_default();
+        Self {
+            writer: Writer::Adopted,
+            owner,
+            boot: Boot::Unknown,
+            log_start,
+            recovery_point,
+            durable_end: recovery_point,
+            known_end: None,
+            // A follower of the same directory must see that everything may have changed.
+            generation: facts.map_or(0, |facts| facts.generation.saturating_add(1)),
+            dense_from: None,
+            // What the list says is of an older state.
+            list: SegmentList::default(),
+        }
+    }
+
+    pub(super) fn rule(&self, base: Offset) -> OffsetRule {
+        match self.dense_from {
+            Some(from) if base >= from => OffsetRule::Dense,
+            _ => OffsetRule::Ascending,
+        }
+    }
+}

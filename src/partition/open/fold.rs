@@ -1,0 +1,151 @@
+//! The folds that opening derives from batches: producers from a snapshot and the batches behind it, leader epochs.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::report::PartitionRecovery;
+use crate::batch::RecordBatch;
+use crate::epochs::Epochs;
+use crate::error::{ErrorKind, Result};
+use crate::offset::Offset;
+use crate::producers::Producers;
+use crate::segment::{
+    AbortedTransaction, FileName, OffsetRule, SegmentFiles, SegmentHome, Step, WalkedBatch,
+};
+use crate::storage::{read_small_file, replace_file};
+
+/// What is read of a snapshot: more than a million producers.
+const MOST_SNAPSHOT_BYTES: u64 = 64 << 20;
+const MOST_EPOCHS_BYTES: u64 = 16 << 20;
+/// A control record is a few bytes.
+const MOST_UNPACKED_BYTES: u32 = 1 << 20;
+
+/// What `leader-epoch-checkpoint` says.
+pub(super) enum EpochsFound {
+    Good(Epochs),
+    Missing,
+    Damaged,
+}
+
+pub(super) fn read_epochs(home: &SegmentHome) -> Result<EpochsFound> {
+    let path = home.path(FileName::LeaderEpochs);
+    let content = match read_small_file(&*home.storage, &path, MOST_EPOCHS_BYTES) {
+        Ok(Some(content)) => content,
+        Ok(None) => return Ok(EpochsFound::Missing),
+        Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(EpochsFound::Damaged),
+        Err(error) => return Err(error),
+    };
+    let parsed = std::str::from_utf8(&content)
+        .ok()
+        .and_then(|text| Epochs::parse(text).ok());
+    Ok(parsed.map_or(EpochsFound::Damaged, EpochsFound::Good))
+}
+
+/// Both folds, over batches in the order of the log.
+#[derive(Debug, Default)]
+pub(super) struct Fold {
+    pub(super) producers: Producers,
+    pub(super) epochs: Epochs,
+}
+
+impl Fold {
+    /// Takes a batch in; returns the transaction that it aborted.
+    pub(super) fn take(&mut self, batch: &RecordBatch) -> Option<AbortedTransaction> {
+        self.take_epoch(batch);
+        self.take_producer(batch)
+    }
+
+    pub(super) fn take_producer(&mut self, batch: &RecordBatch) -> Option<AbortedTransaction> {
+        // A marker that cannot be read decides nothing; its checksum was right, so it is not ours to judge.
+        let marker = batch.control_marker().unwrap_or_default();
+        self.producers.apply(batch.header(), marker.as_ref())
+    }
+
+    /// Kafka's rule on recovery: only a higher epoch is taken.
+    pub(super) fn take_epoch(&mut self, batch: &RecordBatch) {
+        if let Some(epoch) = batch.leader_epoch()
+            && self.epochs.latest().is_none_or(|latest| epoch > latest)
+        {
+            self.epochs.assign(epoch, batch.base_offset());
+        }
+    }
+}
+
+/// The newest good snapshot at or below `at_most`, and from where on batches must be replayed.
+pub(super) fn load_producers(
+    home: &SegmentHome,
+    snapshots: &[Offset],
+    at_most: Offset,
+    report: &mut PartitionRecovery,
+) -> Result<(Producers, Option<Offset>)> {
+    for end in snapshots.iter().rev().filter(|end| **end <= at_most) {
+        let name = FileName::Snapshot(*end);
+        let content = match read_small_file(&*home.storage, &home.path(name), MOST_SNAPSHOT_BYTES) {
+            Ok(Some(content)) => content,
+            Ok(None) => continue,
+            Err(error) if error.kind() == ErrorKind::Corrupt => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        match Producers::from_snapshot(&content) {
+            Ok(producers) => return Ok((producers, Some(*end))),
+            Err(_) => report.derived.push(name.to_string()),
+        }
+    }
+    Ok((Producers::default(), None))
+}
+
+/// Shows `each` every readable batch that starts within `range`, in order.
+pub(super) fn replay(
+    segments: &[Arc<SegmentFiles>],
+    range: Range<Offset>,
+    each: &mut dyn FnMut(&RecordBatch),
+) -> Result<()> {
+    if range.is_empty() {
+        return Ok(());
+    }
+    let first = segments.partition_point(|s| s.base() <= range.start);
+    for segment in segments.iter().skip(first.saturating_sub(1)) {
+        if segment.base() >= range.end {
+            break;
+        }
+        let mut walker =
+            segment.walk_from(range.start, OffsetRule::Ascending, MOST_UNPACKED_BYTES)?;
+        loop {
+            match walker.step()? {
+                Step::Batch(WalkedBatch { batch, .. }) => {
+                    if batch.base_offset() >= range.end {
+                        return Ok(());
+                    }
+                    if batch.base_offset() >= range.start {
+                        each(&batch);
+                    }
+                }
+                Step::OldFormat { .. } => {}
+                Step::Bad(spot) => {
+                    let positions = segment.positions_above(spot.position)?;
+                    if walker.skip(&spot, &positions)?.is_none() {
+                        break;
+                    }
+                }
+                Step::End => break,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The producers' state below `at`, unless it stands there already; durable on return. Kafka has none at offset 0.
+pub(in crate::partition) fn write_snapshot(
+    home: &SegmentHome,
+    at: Offset,
+    snapshot: &[u8],
+) -> Result<()> {
+    if at == Offset::ZERO {
+        return Ok(());
+    }
+    let path = home.path(FileName::Snapshot(at));
+    match read_small_file(&*home.storage, &path, MOST_SNAPSHOT_BYTES) {
+        Ok(Some(present)) if present == snapshot => Ok(()),
+        _ => replace_file(&*home.storage, &path, snapshot),
+    }
+}

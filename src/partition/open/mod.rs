@@ -1,0 +1,523 @@
+//! Opening a partition: look at the directory, ask the tables of `recovery.rs`, do what they say; and closing it.
+//!
+//! The order: facts, then the listing (so that bounds are never ahead of files), the chain, the tail, derived files; what is shown is
+//! durable before the facts say so.
+
+mod assemble;
+mod bounds;
+mod chain;
+mod fold;
+mod report;
+mod survey;
+mod tail;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use std::sync::Arc;
+
+use super::facts::Facts;
+use super::recovery::{
+    ChainFact, ChainPlan, DerivedFact, DerivedFile, DerivedPlan, FileState, FirstSegment, TailFact,
+    TailPlan, chain_row, derived_row, tail_row,
+};
+use super::{
+    CommitTurn, HighWatermark, Incarnation, Opening, PartitionCore, Parts, Published, SharedByLog,
+    SideFiles, Tail, TopicOptions, WriterState,
+};
+use crate::epochs::Epochs;
+use crate::error::{Error, ErrorKind, GapCause, Result};
+use crate::offset::Offset;
+use crate::producers::Producers;
+use crate::segment::{
+    ActiveSegment, AtBadSpot, FileName, Reopened, SealedFacts, SegmentFiles, SegmentHome,
+    SegmentSettings, SegmentShape, rebuild,
+};
+use crate::timestamp::Timestamp;
+use crate::topic::TopicPartition;
+
+use bounds::{Bounds, read_known};
+pub(super) use fold::write_snapshot;
+use fold::{EpochsFound, Fold, load_producers, read_epochs, replay};
+pub use report::{Adopted, PartitionRecovery, TornTail};
+use survey::Survey;
+use tail::Placed;
+pub(crate) use view::open_read_only;
+
+/// Who wrote last in the log directory (DESIGN's owner question), answered above and handed down.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Owner {
+    Fresh,
+    OursClean,
+    OursUnclean,
+    ForeignClean,
+    ForeignUnclean,
+}
+/// What the log directory knows of a partition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct OpenFacts {
+    pub(crate) owner: Owner,
+    /// Kafka's `recovery-point-offset-checkpoint`, when it has an entry.
+    pub(crate) recovery_point: Option<Offset>,
+    /// Kafka's `log-start-offset-checkpoint`, when it has an entry.
+    pub(crate) log_start: Option<Offset>,
+    pub(crate) incarnation: Incarnation,
+}
+/// What the log's checkpoints get when a partition closes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct ClosedFacts {
+    pub(crate) log_start: Offset,
+    pub(crate) recovery_point: Offset,
+    pub(crate) high: Offset,
+    pub(crate) start_is_inside_segment: bool,
+}
+/// A tail that must be copied to fresh blocks before it is shown.
+#[derive(Debug)]
+pub(crate) struct PendingCopy {
+    /// Why it could not be copied.
+    error: Error,
+}
+
+/// Opening one partition for writing, step by step.
+pub(super) struct Opener<'a> {
+    home: &'a SegmentHome,
+    settings: SegmentSettings,
+    given: OpenFacts,
+    shared: &'a SharedByLog,
+    report: PartitionRecovery,
+}
+
+/// What stands once everything was done.
+struct Recovered {
+    tail: Tail,
+    opening: Opening,
+    fold: Fold,
+    /// What the side file says from now on.
+    facts: Facts,
+    /// Entries of segments that were walked; they replace those from the first of them on.
+    listed: Option<(Offset, Vec<SealedFacts>)>,
+    list_bytes: u64,
+    is_clean: bool,
+}
+
+impl PartitionCore {
+    /// Opens for writing: recovers as the tables say. What is shown afterwards is durable.
+    ///
+    /// # Errors
+    /// `ReadOnly` on a medium that takes no writes, and nothing is changed; `InvalidInput` for a link or FIFO in the place of a file;
+    /// `Full` when not even a small file can be written; `Io`.
+    pub(crate) fn open(
+        name: TopicPartition,
+        home: SegmentHome,
+        options: Arc<TopicOptions>,
+        facts: OpenFacts,
+        shared: Arc<SharedByLog>,
+    ) -> Result<(Arc<Self>, PartitionRecovery)> {
+        let started = shared.clock.monotonic();
+        let mut opener = Opener::new(&name, &home, &options, facts, &shared);
+        let recovered = opener.recover(options.high_watermark)?;
+        let mut report = opener.report;
+        let mut side = SideFiles::open(&home, recovered.facts, recovered.list_bytes)?;
+        note_recovered(&mut side, &recovered)?;
+        report.elapsed = shared.clock.monotonic().saturating_sub(started);
+        let core = Self::new(Parts {
+            name,
+            home,
+            options,
+            tail: recovered.tail,
+            producers: recovered.fold.producers,
+            epochs: recovered.fold.epochs,
+            published: Published::new(recovered.opening),
+            side,
+            shared,
+        });
+        Ok((core, report))
+    }
+
+    /// Makes a new, empty partition in its existing, empty directory, starting at offset 0; side files at full size, durable on
+    /// return. What an interrupted creation left in the directory is for `open`.
+    ///
+    /// 1. Side files, epochs: content synced. Crash after: an empty directory with small files; `open` makes the first segment.
+    /// 2. First segment. 3. Directory synced: all names last.
+    pub(crate) fn create(
+        name: TopicPartition,
+        home: SegmentHome,
+        options: Arc<TopicOptions>,
+        shared: Arc<SharedByLog>,
+    ) -> Result<Arc<Self>> {
+        let facts = Facts {
+            log_start: Offset::ZERO,
+            recovery_point: Offset::ZERO,
+            durable_end: Offset::ZERO,
+            generation: 0,
+            dense_from: Some(Offset::ZERO),
+            boot_id: shared.boot_id.unwrap_or_default(),
+            incarnation: shared.incarnation,
+        };
+        let side = SideFiles::create(&home, facts)?;
+        let epochs = Epochs::default();
+        let epochs_file = home.storage.create(&home.path(FileName::LeaderEpochs))?;
+        epochs_file.write_at(epochs.to_text().as_bytes(), 0)?;
+        epochs_file.sync_all()?;
+        let settings = Self::segment_settings(&options);
+        let active = ActiveSegment::create(home.clone(), Offset::ZERO, settings)?;
+        active.files().sync()?;
+        let published = Published::new(Opening {
+            start: Offset::ZERO,
+            durable: Offset::ZERO,
+            end: Offset::ZERO,
+            first_unstable: None,
+            high_watermark: options.high_watermark,
+            segments: vec![Arc::clone(active.files())],
+            generation: 0,
+            dense_from: Offset::ZERO,
+        });
+        Ok(Self::new(Parts {
+            name,
+            home,
+            options,
+            tail: Tail::Active(active),
+            producers: Producers::default(),
+            epochs,
+            published,
+            side,
+            shared,
+        }))
+    }
+
+    /// Tries again to copy the tail that could not be copied at open; on success the tail is `Active`. Called by an append, under the
+    /// writer lock.
+    ///
+    /// # Errors
+    /// `Full`: nothing has changed, and what is durable stays readable.
+    pub(super) fn finish_pending_copy(&self, writer: &mut WriterState) -> Result<()> {
+        let given = OpenFacts {
+            owner: Owner::OursUnclean,
+            recovery_point: None,
+            log_start: None,
+            incarnation: self.shared.incarnation,
+        };
+        let options = self.options();
+        let mut opener = Opener::new(&self.name, &self.home, &options, given, &self.shared);
+        let recovered = opener.recover(options.high_watermark)?;
+        if let Tail::CopyPending(pending) = recovered.tail {
+            return Err(pending.error);
+        }
+        note_recovered(&mut self.side.lock(), &recovered)?;
+        let opening = recovered.opening;
+        writer.producers = recovered.fold.producers;
+        writer.epochs = recovered.fold.epochs;
+        writer.tail = recovered.tail;
+        self.published.segments_changed(opening.segments);
+        self.published.appended(opening.end, opening.first_unstable);
+        self.published.made_durable(opening.end);
+        Ok(())
+    }
+
+    /// Clean close. Every call afterwards says `Closed`.
+    ///
+    /// 1. Take the commit turn, so that nobody else syncs or cuts.
+    /// 2. Under the writer lock: write the indexes, cut the prepared space, let go of the tail. No append comes after. Crash after: as
+    ///    without the close, and indexes are derived.
+    /// 3. Sync what is not synced, then the closed segment with its indexes. Crash after: all records stand.
+    /// 4. Write the producer snapshot at the end (none in a log that never held a record). Crash after: it is one more snapshot.
+    /// 5. Write and sync the facts. Crash after: the next open finds no marker, scans the last segment and finds it whole.
+    /// 6. Wake whoever waits: closed.
+    ///
+    /// # Errors
+    /// `Failed` after an earlier failure, and the first failure of a step; the partition is closed all the same, and the caller
+    /// writes no marker. `Full` when the tail could not be copied since it was opened. `Closed` when it was closed before.
+    pub(crate) fn close(&self) -> Result<ClosedFacts> {
+        let turn = self.take_commit_turn();
+        let tail = std::mem::replace(&mut self.writer.lock().tail, Tail::Closed);
+        let closed = match tail {
+            Tail::Closed => return Err(self.closed()),
+            _ if self.latch.is_closed() => self.latch.check().map(|()| None),
+            Tail::CopyPending(pending) => Err(pending.error),
+            Tail::Active(active) => self.close_active(&turn, active).map(Some),
+        };
+        self.published.close();
+        drop(turn);
+        self.commit.settle();
+        match closed? {
+            Some(facts) => Ok(facts),
+            None => Err(self.closed()),
+        }
+    }
+
+    fn close_active(&self, turn: &CommitTurn<'_>, active: ActiveSegment) -> Result<ClosedFacts> {
+        let files = active.close()?;
+        self.commit.list(&files);
+        turn.sync()?;
+        let marks = self.published.watermarks();
+        let snapshot = self.writer.lock().producers.to_snapshot();
+        write_snapshot(&self.home, marks.end, &snapshot)?;
+        self.side.lock().update_synced(|facts| {
+            facts.log_start = marks.start;
+            facts.recovery_point = marks.end;
+            facts.durable_end = marks.end;
+        })?;
+        let segments = self.published.snapshot().segments;
+        Ok(ClosedFacts {
+            log_start: marks.start,
+            recovery_point: marks.end,
+            high: marks.high,
+            start_is_inside_segment: segments
+                .first()
+                .is_some_and(|first| marks.start > first.base()),
+        })
+    }
+}
+
+/// The side files, once what they say is true. Bounds that did not move are written without a sync.
+fn note_recovered(side: &mut SideFiles, recovered: &Recovered) -> Result<()> {
+    if let Some((from, entries)) = &recovered.listed {
+        let noted = side.retain_sealed(|entry| entry.base < *from);
+        let noted = noted.and_then(|()| entries.iter().try_for_each(|e| side.append_sealed(e)));
+        match noted {
+            // Without room only checks are missing.
+            Err(error) if error.kind() != ErrorKind::Full => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    if recovered.is_clean && *side.facts() == recovered.facts {
+        return Ok(());
+    }
+    let change = |facts: &mut Facts| *facts = recovered.facts;
+    if recovered.is_clean {
+        side.update(change)
+    } else {
+        side.update_synced(change)
+    }
+}
+
+impl<'a> Opener<'a> {
+    fn new(
+        name: &TopicPartition,
+        home: &'a SegmentHome,
+        options: &TopicOptions,
+        given: OpenFacts,
+        shared: &'a SharedByLog,
+    ) -> Self {
+        Self {
+            home,
+            settings: PartitionCore::segment_settings(options),
+            given,
+            shared,
+            report: PartitionRecovery::new(name.clone(), given.owner),
+        }
+    }
+
+    fn recover(&mut self, source: HighWatermark) -> Result<Recovered> {
+        let known = read_known(self.home)?;
+        let mut survey = self.settled_survey()?;
+        let mut bounds = Bounds::new(
+            known,
+            &self.given,
+            self.shared.boot_id,
+            &survey,
+            &mut self.report,
+        );
+        self.report.owner = bounds.owner;
+        if survey.segments.is_empty() {
+            self.start_chain(&bounds)?;
+            survey = Survey::read(self.home)?;
+        }
+        let mut fold = Fold::default();
+        let mut are_epochs_known = self.load_epochs(&survey, &mut fold)?;
+        let (placed, scanned_from) =
+            self.place(&survey, &bounds, &mut fold, &mut are_epochs_known)?;
+        self.assemble(&survey, &mut bounds, placed, scanned_from, fold, source)
+    }
+
+    /// No segment at all: an empty one is made, behind everything that is known to have been there.
+    fn start_chain(&mut self, bounds: &Bounds) -> Result<()> {
+        let known = bounds.known_end.unwrap_or(bounds.log_start);
+        let first = if known > bounds.log_start {
+            FirstSegment::NoneLeft
+        } else {
+            FirstSegment::NoneExpected
+        };
+        let fact = ChainFact::First {
+            first,
+            writer: bounds.writer,
+        };
+        let at = match chain_row(fact).plan {
+            ChainPlan::StartBehindLost => {
+                self.report
+                    .add_gap(bounds.log_start, known, GapCause::Missing);
+                known
+            }
+            _ => bounds.log_start,
+        };
+        let active = ActiveSegment::create(self.home.clone(), at, self.settings)?;
+        active.files().sync()
+    }
+
+    /// The epochs of the checkpoint; `false` when they must come from the batches.
+    fn load_epochs(&mut self, survey: &Survey, fold: &mut Fold) -> Result<bool> {
+        let (epochs, state) = match read_epochs(self.home)? {
+            EpochsFound::Good(epochs) => (epochs, FileState::Good),
+            EpochsFound::Missing => (Epochs::default(), FileState::Missing),
+            EpochsFound::Damaged => (Epochs::default(), FileState::Damaged),
+        };
+        fold.epochs = epochs;
+        let file = DerivedFile::LeaderEpochs;
+        let is_empty = survey.segments.iter().all(|s| s.size_bytes == 0);
+        if derived_row(DerivedFact { file, state }).plan == DerivedPlan::Keep || is_empty {
+            return Ok(true);
+        }
+        self.report.derived.push(FileName::LeaderEpochs.to_string());
+        Ok(false)
+    }
+
+    /// All segments, the last one ready for appends; and from where on they were walked.
+    fn place(
+        &mut self,
+        survey: &Survey,
+        bounds: &Bounds,
+        fold: &mut Fold,
+        are_epochs_known: &mut bool,
+    ) -> Result<(Placed, Option<usize>)> {
+        let last = survey.segments.len().saturating_sub(1);
+        let owner = bounds.owner;
+        if tail_row(TailFact::Start { owner }).plan == TailPlan::Trust {
+            let base = survey.segments.last().map_or(Offset::ZERO, |s| s.base);
+            match ActiveSegment::reopen(self.home.clone(), base, self.settings)? {
+                Reopened::Ready(active) => {
+                    let sealed = self.sealed_from_listing(survey, bounds, last)?;
+                    let mut all = sealed.clone();
+                    all.push(Arc::clone(active.files()));
+                    self.fold_clean(survey, &all, active.next_offset(), fold, *are_epochs_known)?;
+                    let facts = Vec::new();
+                    let placed = Placed::Active {
+                        sealed,
+                        facts,
+                        active,
+                    };
+                    return Ok((placed, None));
+                }
+                Reopened::Damaged(_) => {
+                    let name = FileName::OffsetIndex(base).to_string();
+                    self.report.derived.push(name);
+                }
+            }
+        }
+        let from = match tail_row(TailFact::Start { owner }).plan {
+            TailPlan::Trust => last,
+            _ => survey.index_for(bounds.recovery_point),
+        };
+        let before = self.sealed_from_listing(survey, bounds, from)?;
+        let base = survey.segments.get(from).map_or(Offset::ZERO, |s| s.base);
+        self.fold_until(survey, &before, base, fold, *are_epochs_known)?;
+        *are_epochs_known = true;
+        let tail = self.walk_tail(survey, bounds, from, fold)?;
+        Ok((self.place_tail(survey, bounds, tail, before)?, Some(from)))
+    }
+
+    /// Producers up to `end` from the newest snapshot below it and the batches behind; epochs from all batches when they are not known.
+    fn fold_until(
+        &mut self,
+        survey: &Survey,
+        segments: &[Arc<SegmentFiles>],
+        end: Offset,
+        fold: &mut Fold,
+        are_epochs_known: bool,
+    ) -> Result<()> {
+        let start = segments.first().map_or(end, |first| first.base());
+        let (producers, at) = load_producers(self.home, &survey.snapshots, end, &mut self.report)?;
+        fold.producers = producers;
+        replay(segments, at.unwrap_or(start)..end, &mut |batch| {
+            fold.take_producer(batch);
+        })?;
+        if !are_epochs_known {
+            replay(segments, start..end, &mut |batch| fold.take_epoch(batch))?;
+        }
+        Ok(())
+    }
+
+    /// As `fold_until`, up to the end of a log that was closed: a snapshot should stand right there.
+    fn fold_clean(
+        &mut self,
+        survey: &Survey,
+        segments: &[Arc<SegmentFiles>],
+        end: Offset,
+        fold: &mut Fold,
+        are_epochs_known: bool,
+    ) -> Result<()> {
+        let is_there = survey.snapshots.binary_search(&end).is_ok();
+        let state = if is_there || end == Offset::ZERO {
+            FileState::Good
+        } else {
+            FileState::Missing
+        };
+        let file = DerivedFile::Snapshot;
+        if derived_row(DerivedFact { file, state }).plan == DerivedPlan::ReplayFromOlder {
+            let name = FileName::Snapshot(end).to_string();
+            self.report.derived.push(name);
+        }
+        self.fold_until(survey, segments, end, fold, are_epochs_known)
+    }
+
+    /// The first `count` segments as the listing shows them: none is opened, unless an index is missing.
+    fn sealed_from_listing(
+        &mut self,
+        survey: &Survey,
+        bounds: &Bounds,
+        count: usize,
+    ) -> Result<Vec<Arc<SegmentFiles>>> {
+        let mut sealed: Vec<Arc<SegmentFiles>> = Vec::with_capacity(count);
+        let mut sealed_at = Timestamp::from_millis(i64::MIN);
+        for (index, segment) in survey.segments.iter().enumerate().take(count) {
+            let listed = bounds.list.entries.iter().rev();
+            let listed = listed.clone().find(|entry| entry.base == segment.base);
+            sealed_at = sealed_at.max(listed.map_or(segment.modified, |entry| entry.sealed_at));
+            let next = survey.segments.get(index.saturating_add(1));
+            let shape = SegmentShape {
+                base: segment.base,
+                end: next.map_or(segment.base, |next| next.base),
+                size_bytes: segment.size_bytes,
+                sealed_at: Some(sealed_at),
+            };
+            let files = SegmentFiles::sealed(self.home.clone(), shape);
+            let state = match segment.has_indexes() {
+                true => FileState::Good,
+                false => FileState::Missing,
+            };
+            let file = DerivedFile::Index;
+            if derived_row(DerivedFact { file, state }).plan == DerivedPlan::DeriveIndexes {
+                self.derive_indexes(&files, bounds, sealed_at)?;
+            }
+            sealed.push(files);
+        }
+        Ok(sealed)
+    }
+
+    fn derive_indexes(
+        &mut self,
+        files: &SegmentFiles,
+        bounds: &Bounds,
+        sealed_at: Timestamp,
+    ) -> Result<()> {
+        let base = files.base();
+        let aborted = match files.aborted(base..files.end()) {
+            Ok((aborted, _)) => aborted,
+            // Those cannot be derived from one segment alone; the file stays as it is and is reported by whoever reads it.
+            Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let rule = bounds.rule(base);
+        let skip = AtBadSpot::SkipBelow(Offset::MAX);
+        let rebuilt = rebuild(self.home, base, rule, self.settings, skip, &mut |_| Ok(()))?;
+        match rebuilt.write_indexes(self.home, &aborted, sealed_at) {
+            Ok(_) => self
+                .report
+                .derived
+                .push(FileName::OffsetIndex(base).to_string()),
+            // Without room they are derived in memory by whoever needs them.
+            Err(error) if error.kind() == ErrorKind::Full => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,527 @@
+//! The tail, done: segments from the recovery point on are walked, cut, copied or synced as the table says, and their indexes
+//! derived anew.
+
+use std::sync::Arc;
+
+use super::fold::Fold;
+use super::report::TornTail;
+use super::survey::{Survey, Surveyed};
+use super::{Bounds, Opener};
+use crate::error::{Error, ErrorKind, GapCause, Result};
+use crate::limits::CUT_TAIL_COPY_BYTES;
+use crate::offset::{FilePosition, Offset};
+use crate::partition::recovery::{
+    ChainFact, ChainPlan, Link, SpotPlace, TailFact, TailPlan, Unsynced, chain_row, tail_row,
+};
+use crate::segment::{
+    AbortedTransaction, ActiveSegment, AtBadSpot, BadKind, BadSpot, FileName, GapKind, OffsetRule,
+    Rebuilt, SealedFacts, SegmentFiles, SegmentShape, copy_tail, rebuild,
+};
+use crate::storage::Access;
+use crate::timestamp::Timestamp;
+
+/// A segment that was walked.
+#[derive(Debug)]
+pub(super) struct Scanned {
+    pub(super) rebuilt: Rebuilt,
+    aborted: Vec<AbortedTransaction>,
+    /// The first batch at or above the durable end.
+    boundary: Option<(FilePosition, Offset)>,
+    /// The first batch at or above the base of the next segment.
+    overlap: Option<FilePosition>,
+    modified: Timestamp,
+}
+
+/// Where a walk over the tail came to.
+#[derive(Debug)]
+pub(super) struct Tail {
+    pub(super) scanned: Vec<Scanned>,
+    /// Bytes behind the end that are to be cut, and what is wrong with them.
+    torn: Option<BadSpot>,
+    /// How many of the surveyed segments belong to the log.
+    kept_count: usize,
+    /// Nothing can be read behind damage in the last segment: no append may follow there.
+    last_is_lost: bool,
+}
+
+/// What is shown after all was done.
+#[derive(Debug)]
+pub(super) enum Placed {
+    Active {
+        sealed: Vec<Arc<SegmentFiles>>,
+        facts: Vec<SealedFacts>,
+        active: ActiveSegment,
+    },
+    /// The medium has no room for the copy: this is the durable part.
+    Pending {
+        sealed: Vec<Arc<SegmentFiles>>,
+        end: Offset,
+        error: Error,
+    },
+}
+
+impl Opener<'_> {
+    /// Walks the segments from `from` on, and finds where the log ends. Cuts only what a crash of an earlier recovery left double.
+    pub(super) fn walk_tail(
+        &mut self,
+        survey: &Survey,
+        bounds: &Bounds,
+        from: usize,
+        fold: &mut Fold,
+    ) -> Result<Tail> {
+        let mut tail = Tail {
+            scanned: Vec::new(),
+            torn: None,
+            kept_count: survey.segments.len(),
+            last_is_lost: false,
+        };
+        for (index, segment) in survey.segments.iter().enumerate().skip(from) {
+            let next = survey.segments.get(index.saturating_add(1));
+            let next = next.map(|next| next.base);
+            let mut scanned = self.scan(bounds, segment, next, Some(fold))?;
+            self.report.scanned_segments = self.report.scanned_segments.saturating_add(1);
+            let read = u64::from(segment.size_bytes);
+            self.report.scanned_bytes = self.report.scanned_bytes.saturating_add(read);
+            if let Some(overlap) = scanned.overlap {
+                debug_assert_eq!(
+                    chain_row(ChainFact::Link(Link::Overlap)).plan,
+                    ChainPlan::CutLower
+                );
+                self.cut_overlap(segment.base, overlap)?;
+                let aborted = scanned.aborted;
+                scanned = self.scan(bounds, segment, next, None)?;
+                scanned.aborted = aborted;
+            }
+            let is_end = self.judge(bounds, &scanned, next, &mut tail);
+            tail.scanned.push(scanned);
+            if is_end {
+                tail.kept_count = index.saturating_add(1);
+                break;
+            }
+        }
+        Ok(tail)
+    }
+
+    fn scan(
+        &self,
+        bounds: &Bounds,
+        segment: &Surveyed,
+        next: Option<Offset>,
+        mut fold: Option<&mut Fold>,
+    ) -> Result<Scanned> {
+        let next = next.unwrap_or(Offset::MAX);
+        let (mut aborted, mut boundary, mut overlap) = (Vec::new(), None, None);
+        let rebuilt = rebuild(
+            self.home,
+            segment.base,
+            bounds.rule(segment.base),
+            self.settings,
+            AtBadSpot::SkipBelow(bounds.durable_end),
+            &mut |found| {
+                let base = found.batch.base_offset();
+                if base >= next {
+                    overlap = overlap.or(Some(found.position));
+                    return Ok(());
+                }
+                if base >= bounds.durable_end {
+                    boundary = boundary.or(Some((found.position, base)));
+                }
+                if let Some(fold) = &mut fold {
+                    aborted.extend(fold.take(&found.batch));
+                }
+                Ok(())
+            },
+        )?;
+        Ok(Scanned {
+            rebuilt,
+            aborted,
+            boundary,
+            overlap,
+            modified: segment.modified,
+        })
+    }
+
+    /// The higher segment has the copy; its name is made to last before the source is cut.
+    fn cut_overlap(&mut self, base: Offset, at: FilePosition) -> Result<()> {
+        self.home.storage.sync_dir(&self.home.dir)?;
+        self.cut_file(base, at)
+    }
+
+    fn cut_file(&self, base: Offset, at: FilePosition) -> Result<()> {
+        let path = self.home.path(FileName::Log(base));
+        let file = self.home.storage.open(&path, Access::Write)?;
+        file.set_len(at.to_u64())?;
+        file.sync_all()
+    }
+
+    /// Whether the log ends in this segment.
+    fn judge(
+        &mut self,
+        bounds: &Bounds,
+        scanned: &Scanned,
+        next: Option<Offset>,
+        tail: &mut Tail,
+    ) -> bool {
+        let rebuilt = &scanned.rebuilt;
+        for gap in &rebuilt.gaps {
+            let cause = match gap.cause {
+                GapKind::Damaged(_) => GapCause::Damaged,
+                GapKind::OldFormat => GapCause::OldFormat,
+            };
+            self.report.add_gap(gap.from, gap.to, cause);
+        }
+        match &rebuilt.bad {
+            // Prepared space, or rubbish, behind a segment that has all its batches.
+            Some(spot) if Some(spot.from) == next => false,
+            Some(spot) => {
+                let place = if spot.from >= bounds.durable_end {
+                    SpotPlace::AboveDurableEnd
+                } else {
+                    SpotPlace::BelowToTheEnd
+                };
+                match tail_row(TailFact::Spot { place }).plan {
+                    TailPlan::CutTorn => {
+                        tail.torn = Some(spot.clone());
+                        true
+                    }
+                    _ => {
+                        let known = bounds.known_end.unwrap_or(spot.from);
+                        let to = next.unwrap_or(known);
+                        self.report.add_gap(spot.from, to, GapCause::Damaged);
+                        tail.last_is_lost = next.is_none();
+                        false
+                    }
+                }
+            }
+            None => self.judge_hole(bounds, rebuilt, next),
+        }
+    }
+
+    fn judge_hole(&mut self, bounds: &Bounds, rebuilt: &Rebuilt, next: Option<Offset>) -> bool {
+        let Some(next) = next.filter(|next| rebuilt.end < *next) else {
+            return false;
+        };
+        let entries = &bounds.list.entries;
+        let listed = entries.iter().find(|entry| entry.base == rebuilt.base);
+        let is_hole = bounds.rule(rebuilt.base) == OffsetRule::Dense
+            || listed.is_some_and(|entry| entry.end > rebuilt.end);
+        let link = match is_hole {
+            false => Link::Meets,
+            true if rebuilt.end < bounds.durable_end => Link::HoleBelowDurable,
+            true => Link::HoleAboveDurable,
+        };
+        match chain_row(ChainFact::Link(link)).plan {
+            ChainPlan::EndLogThere => true,
+            ChainPlan::ReportMissing => {
+                self.report.add_gap(rebuilt.end, next, GapCause::Missing);
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// Does what the table says before the tail may be shown, and puts the segments together. `before` are the segments below the
+    /// walked ones.
+    ///
+    /// 1. Keep a copy of a torn tail; rename later segments. Crash after: the same end is found again.
+    /// 2. Copy what no sync has vouched for, segment by segment: copy and sync, rename, sync the directory, cut the source. Crash
+    ///    between rename and cut: the chain's row of overlaps.
+    /// 3. Write the indexes of sealed segments, cut the last one to its end. Crash after: they are derived again.
+    /// 4. Sync each walked segment, unless all of it was durable. Crash before: nobody has seen more than was durable.
+    pub(super) fn place_tail(
+        &mut self,
+        survey: &Survey,
+        bounds: &Bounds,
+        mut tail: Tail,
+        before: Vec<Arc<SegmentFiles>>,
+    ) -> Result<Placed> {
+        self.set_aside_torn(survey, &tail)?;
+        let has_tail = tail.scanned.iter().any(|s| s.boundary.is_some());
+        let plan = tail_row(TailFact::Shown {
+            owner: bounds.owner,
+            boot: bounds.boot,
+            tail: if has_tail {
+                Unsynced::Records
+            } else {
+                Unsynced::Nothing
+            },
+        })
+        .plan;
+        if plan == TailPlan::CopyThenShow
+            && let Some((index, error)) = self.copy_tails(bounds, &mut tail)?
+        {
+            return Ok(self.pending(bounds, &tail, before, index, error));
+        }
+        let is_cut = tail.torn.is_some();
+        let placed = self.seal_and_resume(bounds, tail, before)?;
+        if let Placed::Active { sealed, active, .. } = &placed
+            && (is_cut || plan != TailPlan::Show)
+        {
+            let first = survey.segments.get(survey.index_for(bounds.recovery_point));
+            let first = first.map_or(Offset::ZERO, |first| first.base);
+            for files in sealed.iter().filter(|files| files.base() >= first) {
+                files.sync()?;
+            }
+            active.files().sync()?;
+        }
+        Ok(placed)
+    }
+
+    fn set_aside_torn(&mut self, survey: &Survey, tail: &Tail) -> Result<()> {
+        let last = tail.scanned.last().map(|scanned| &scanned.rebuilt);
+        if let (Some(spot), Some(rebuilt)) = (&tail.torn, last)
+            && spot.kind != BadKind::ZeroTail
+        {
+            let bytes = rebuilt.file_bytes.saturating_sub(spot.position.to_u64());
+            let kept_as = self.keep_copy_of(spot, rebuilt, bytes)?;
+            self.report.torn = Some(TornTail {
+                from: spot.from,
+                bytes,
+                what: spot.what,
+                kept_as,
+            });
+        }
+        for later in survey.segments.iter().skip(tail.kept_count) {
+            let to = FileName::Cut(later.base);
+            let from = self.home.path(FileName::Log(later.base));
+            self.home.storage.rename(&from, &self.home.path(to))?;
+            self.report.set_aside.push(to.to_string());
+            for name in FileName::of_segment(later.base).iter().skip(1) {
+                self.remove_quietly(*name)?;
+            }
+        }
+        if tail.kept_count < survey.segments.len() {
+            self.home.storage.sync_dir(&self.home.dir)?;
+        }
+        Ok(())
+    }
+
+    /// A convenience for people: without room, or with too much, the tail is cut all the same.
+    fn keep_copy_of(
+        &self,
+        spot: &BadSpot,
+        rebuilt: &Rebuilt,
+        bytes: u64,
+    ) -> Result<Option<String>> {
+        let Some(to) = FilePosition::from_u64(rebuilt.file_bytes) else {
+            return Ok(None);
+        };
+        if bytes > CUT_TAIL_COPY_BYTES {
+            return Ok(None);
+        }
+        let name = FileName::Cut(spot.from);
+        match copy_tail(self.home, rebuilt.base, spot.position, to, spot.from) {
+            Ok(copy) => {
+                self.home.storage.rename(&copy, &self.home.path(name))?;
+                Ok(Some(name.to_string()))
+            }
+            Err(error) if error.kind() == ErrorKind::Full => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn remove_quietly(&self, name: FileName) -> Result<()> {
+        match self.home.storage.remove(&self.home.path(name)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Copies everything above the durable end to fresh blocks. `Some` with the place and the cause when there is no room.
+    fn copy_tails(&mut self, bounds: &Bounds, tail: &mut Tail) -> Result<Option<(usize, Error)>> {
+        let mut copied = Vec::new();
+        let mut rest = std::mem::take(&mut tail.scanned).into_iter().enumerate();
+        let mut no_room = None;
+        for (index, scanned) in rest.by_ref() {
+            let Some((at, offset)) = scanned.boundary else {
+                copied.push(scanned);
+                continue;
+            };
+            match self.copy_one(&scanned, at, offset) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::Full => {
+                    copied.push(scanned);
+                    no_room = Some((index, error));
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+            self.split(bounds, scanned, at, offset, &mut copied)?;
+        }
+        copied.extend(rest.map(|(_, scanned)| scanned));
+        // A split adds a segment: the place is that of the one that could not be copied.
+        let place = no_room.map(|(_, error)| {
+            let place = copied.iter().position(|s| s.boundary.is_some());
+            (place.unwrap_or(0), error)
+        });
+        tail.scanned = copied;
+        Ok(place)
+    }
+
+    fn copy_one(&mut self, scanned: &Scanned, at: FilePosition, offset: Offset) -> Result<()> {
+        let rebuilt = &scanned.rebuilt;
+        let is_whole = at == FilePosition::ZERO;
+        let new_base = if is_whole { rebuilt.base } else { offset };
+        let copy = copy_tail(self.home, rebuilt.base, at, rebuilt.valid, new_base)?;
+        let storage = &self.home.storage;
+        storage.rename(&copy, &self.home.path(FileName::Log(new_base)))?;
+        storage.sync_dir(&self.home.dir)?;
+        if !is_whole {
+            self.cut_file(rebuilt.base, at)?;
+        }
+        let bytes = rebuilt.valid.to_u64().saturating_sub(at.to_u64());
+        self.report.copied_bytes = self.report.copied_bytes.saturating_add(bytes);
+        Ok(())
+    }
+
+    /// After a copy: the segment, or the two that came of it. The folds have taken its batches already.
+    fn split(
+        &self,
+        bounds: &Bounds,
+        scanned: Scanned,
+        at: FilePosition,
+        offset: Offset,
+        copied: &mut Vec<Scanned>,
+    ) -> Result<()> {
+        let base = scanned.rebuilt.base;
+        let (below, above): (Vec<_>, Vec<_>) = scanned
+            .aborted
+            .iter()
+            .partition(|aborted| aborted.last < offset);
+        let mut again = |base: Offset, aborted: Vec<AbortedTransaction>| {
+            let segment = Surveyed::bare(base, scanned.modified);
+            let one = self.scan(bounds, &segment, None, None)?;
+            copied.push(Scanned {
+                aborted,
+                boundary: None,
+                ..one
+            });
+            Ok::<(), Error>(())
+        };
+        if at == FilePosition::ZERO {
+            return again(base, scanned.aborted.clone());
+        }
+        again(base, below)?;
+        again(offset, above)
+    }
+
+    fn pending(
+        &mut self,
+        bounds: &Bounds,
+        tail: &Tail,
+        mut sealed: Vec<Arc<SegmentFiles>>,
+        index: usize,
+        error: Error,
+    ) -> Placed {
+        let mut end = bounds.durable_end;
+        for (place, scanned) in tail
+            .scanned
+            .iter()
+            .enumerate()
+            .take(index.saturating_add(1))
+        {
+            let rebuilt = &scanned.rebuilt;
+            let is_last = place == index;
+            let (segment_end, size) = match scanned.boundary {
+                Some((at, offset)) if is_last => (offset, at),
+                _ => (rebuilt.end, rebuilt.valid),
+            };
+            end = segment_end;
+            let shape = SegmentShape {
+                base: rebuilt.base,
+                end: segment_end,
+                size_bytes: size.get(),
+                sealed_at: Some(scanned.modified),
+            };
+            sealed.push(SegmentFiles::sealed(self.home.clone(), shape));
+        }
+        self.report.pending = Some(error.clone());
+        Placed::Pending { sealed, end, error }
+    }
+
+    fn seal_and_resume(
+        &mut self,
+        bounds: &Bounds,
+        tail: Tail,
+        mut sealed: Vec<Arc<SegmentFiles>>,
+    ) -> Result<Placed> {
+        let bases: Vec<Offset> = tail.scanned.iter().map(|s| s.rebuilt.base).collect();
+        let mut facts = Vec::new();
+        let mut active = None;
+        for (place, scanned) in tail.scanned.into_iter().enumerate() {
+            let next = bases.get(place.saturating_add(1)).copied();
+            let before = sealed.last().and_then(|files| files.sealed_at());
+            let sealed_at = before.map_or(scanned.modified, |at| at.max(scanned.modified));
+            if next.is_none() && !tail.last_is_lost {
+                active = Some(self.resume(scanned)?);
+                continue;
+            }
+            let end = next.unwrap_or(bounds.known_end.unwrap_or(scanned.rebuilt.end));
+            let (files, sealed_facts) = self.seal(scanned, end, sealed_at)?;
+            sealed.push(files);
+            facts.push(sealed_facts);
+        }
+        let active = match active {
+            Some(active) => active,
+            None => {
+                let at = sealed.last().map_or(bounds.log_start, |last| last.end());
+                let at = at.max(bounds.known_end.unwrap_or(at));
+                ActiveSegment::create(self.home.clone(), at, self.settings)?
+            }
+        };
+        Ok(Placed::Active {
+            sealed,
+            facts,
+            active,
+        })
+    }
+
+    fn resume(&self, scanned: Scanned) -> Result<ActiveSegment> {
+        let home = self.home.clone();
+        let mut active = ActiveSegment::resume(home, scanned.rebuilt, self.settings)?;
+        for aborted in &scanned.aborted {
+            active.append_aborted(aborted)?;
+        }
+        Ok(active)
+    }
+
+    /// A walked segment that takes no more appends: its indexes are written, and what stands behind its batches stays when it is
+    /// damage, and goes when it was only prepared.
+    fn seal(
+        &mut self,
+        scanned: Scanned,
+        end: Offset,
+        sealed_at: Timestamp,
+    ) -> Result<(Arc<SegmentFiles>, SealedFacts)> {
+        let rebuilt = scanned.rebuilt;
+        let base = rebuilt.base;
+        let is_whole = rebuilt.bad.as_ref().is_none_or(|spot| spot.from >= end);
+        let size_bytes = match is_whole {
+            true => rebuilt.valid.get(),
+            false => u32::try_from(rebuilt.file_bytes).unwrap_or(u32::MAX),
+        };
+        if is_whole && rebuilt.file_bytes > rebuilt.valid.to_u64() {
+            self.cut_file(base, rebuilt.valid)?;
+        }
+        let derived = SealedFacts {
+            base,
+            end: rebuilt.end,
+            sealed_at,
+            prefix_crc: rebuilt.prefix_crc(),
+        };
+        let written = rebuilt.write_indexes(self.home, &scanned.aborted, sealed_at);
+        let facts = match written {
+            Ok(facts) => facts,
+            // Without room they are derived in memory by whoever needs them; aborted transactions cannot be.
+            Err(error) if error.kind() == ErrorKind::Full && scanned.aborted.is_empty() => derived,
+            Err(error) => return Err(error),
+        };
+        let shape = SegmentShape {
+            base,
+            end,
+            size_bytes,
+            sealed_at: Some(sealed_at),
+        };
+        Ok((SegmentFiles::sealed(self.home.clone(), shape), facts))
+    }
+}

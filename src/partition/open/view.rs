@@ -1,0 +1,190 @@
+//! What a reader of a directory sees without writing a byte: as recovery would see it, without a verdict.
+//!
+//! It may stand beside a live writer: what it lists and walks is a bound from below, and another look finds more.
+
+use std::sync::Arc;
+
+use super::bounds::{Bounds, read_known};
+use super::fold::{Fold, load_producers, replay};
+use super::survey::Survey;
+use super::{OpenFacts, Opening, PartitionRecovery};
+use crate::error::{GapCause, Result};
+use crate::limits::{DEFAULT_MAX_DECOMPRESSED_BYTES, MAX_SEGMENT_OFFSET_SPAN};
+use crate::offset::{FilePosition, Offset};
+use crate::partition::HighWatermark;
+use crate::partition::recovery::{TailFact, TailPlan, tail_row};
+use crate::segment::{OffsetRule, SegmentFiles, SegmentHome, SegmentShape, Step, Walker};
+use crate::topic::TopicPartition;
+
+/// What can be read of a segment of the tail.
+struct Seen {
+    end: Offset,
+    size: FilePosition,
+    is_log_end: bool,
+}
+
+/// Looks at a partition without changing anything. A torn tail is the end of the view, damage and missing files are gaps; ranges that
+/// are known to be lost stand in the report.
+///
+/// # Errors
+/// `NotFound` without the directory; `InvalidInput` for a link or FIFO in the place of a file; `Io`.
+pub(crate) fn open_read_only(
+    name: &TopicPartition,
+    home: &SegmentHome,
+    facts: OpenFacts,
+) -> Result<(Opening, PartitionRecovery)> {
+    let mut report = PartitionRecovery::new(name.clone(), facts.owner);
+    let known = read_known(home)?;
+    let survey = Survey::read(home)?;
+    report.left_alone.clone_from(&survey.left_alone);
+    let mut bounds = Bounds::new(known, &facts, None, &survey, &mut report);
+    let is_clean = tail_row(TailFact::Start {
+        owner: bounds.owner,
+    })
+    .plan
+        == TailPlan::Trust;
+    let last = survey.segments.len().saturating_sub(1);
+    let from = match is_clean {
+        true => last,
+        false => survey.index_for(bounds.recovery_point),
+    };
+    let mut segments = Vec::with_capacity(survey.segments.len());
+    let mut end = bounds.log_start;
+    for (index, surveyed) in survey.segments.iter().enumerate() {
+        let next = survey.segments.get(index.saturating_add(1));
+        let next = next.map(|next| next.base);
+        let listed = bounds.list.entries.iter().find(|e| e.base == surveyed.base);
+        let mut shape = SegmentShape {
+            base: surveyed.base,
+            end: next.unwrap_or(surveyed.base.saturating_add(MAX_SEGMENT_OFFSET_SPAN)),
+            size_bytes: surveyed.size_bytes,
+            sealed_at: Some(listed.map_or(surveyed.modified, |entry| entry.sealed_at)),
+        };
+        let mut is_log_end = false;
+        if index >= from {
+            let whole = SegmentFiles::sealed(home.clone(), shape);
+            let seen = look(&whole, &bounds, next, is_clean, &mut report)?;
+            shape.size_bytes = seen.size.get();
+            shape.end = seen.end;
+            is_log_end = seen.is_log_end;
+        }
+        end = shape.end;
+        segments.push(SegmentFiles::sealed(home.clone(), shape));
+        if is_log_end {
+            break;
+        }
+    }
+    bounds.report_missing(&survey, end, &mut report);
+    let start = bounds.log_start;
+    let end = end.max(start);
+    let first = survey.segments.get(from).map_or(end, |first| first.base);
+    let at_most = if is_clean { end } else { first };
+    let fold = fold_readers(home, &survey, &segments, at_most..end, &mut report)?;
+    let opening = Opening {
+        start,
+        durable: if is_clean {
+            end
+        } else {
+            bounds.durable_end.clamp(start, end)
+        },
+        end,
+        first_unstable: fold.producers.first_unstable(end),
+        high_watermark: HighWatermark::End,
+        segments,
+        generation: bounds.generation,
+        dense_from: bounds.dense_from.unwrap_or(Offset::MAX),
+    };
+    Ok((opening, report))
+}
+
+/// Producers at the end, for the last stable offset: from a snapshot at or below `range.start`.
+fn fold_readers(
+    home: &SegmentHome,
+    survey: &Survey,
+    segments: &[Arc<SegmentFiles>],
+    range: std::ops::Range<Offset>,
+    report: &mut PartitionRecovery,
+) -> Result<Fold> {
+    let (producers, at) = load_producers(home, &survey.snapshots, range.start, report)?;
+    let mut fold = Fold {
+        producers,
+        ..Fold::default()
+    };
+    let first = segments.first().map_or(range.end, |first| first.base());
+    replay(segments, at.unwrap_or(first)..range.end, &mut |batch| {
+        fold.take_producer(batch);
+    })?;
+    Ok(fold)
+}
+
+/// Walks one segment of the tail: all of it, or what lies behind the last index entry when the log was closed.
+fn look(
+    files: &SegmentFiles,
+    bounds: &Bounds,
+    next: Option<Offset>,
+    is_clean: bool,
+    report: &mut PartitionRecovery,
+) -> Result<Seen> {
+    let mut walker: Walker = match is_clean {
+        true => files.walk_from(
+            Offset::MAX,
+            OffsetRule::Ascending,
+            DEFAULT_MAX_DECOMPRESSED_BYTES,
+        )?,
+        false => {
+            report.scanned_segments = report.scanned_segments.saturating_add(1);
+            let bytes = files.size().to_u64();
+            report.scanned_bytes = report.scanned_bytes.saturating_add(bytes);
+            files.walk(bounds.rule(files.base()), DEFAULT_MAX_DECOMPRESSED_BYTES)?
+        }
+    };
+    let mut end = files.base();
+    loop {
+        match walker.step()? {
+            Step::Batch(found) if next.is_some_and(|next| found.batch.base_offset() >= next) => {
+                return Ok(Seen {
+                    end: next.unwrap_or(end),
+                    size: found.position,
+                    is_log_end: false,
+                });
+            }
+            Step::Batch(found) => end = found.batch.next_offset(),
+            Step::OldFormat { from, to, .. } => {
+                report.add_gap(from, to, GapCause::OldFormat);
+                end = to;
+            }
+            Step::Bad(spot) if Some(spot.from) == next || spot.from >= bounds.durable_end => {
+                return Ok(Seen {
+                    end: spot.from,
+                    size: spot.position,
+                    is_log_end: Some(spot.from) != next,
+                });
+            }
+            Step::Bad(spot) => {
+                let positions = files.positions_above(spot.position)?;
+                match walker.skip(&spot, &positions)? {
+                    Some(to) => report.add_gap(spot.from, to, GapCause::Damaged),
+                    None => {
+                        let known = bounds.known_end.unwrap_or(spot.from);
+                        let to = next.unwrap_or(known.max(spot.from));
+                        report.add_gap(spot.from, to, GapCause::Damaged);
+                        return Ok(Seen {
+                            end: to,
+                            size: files.size(),
+                            is_log_end: false,
+                        });
+                    }
+                }
+            }
+            Step::End => {
+                let is_dense = bounds.rule(files.base()) == OffsetRule::Dense;
+                let is_hole = next.is_some_and(|next| is_dense && end < next);
+                return Ok(Seen {
+                    end: next.filter(|_| !is_hole).unwrap_or(end),
+                    size: files.size(),
+                    is_log_end: is_hole && end >= bounds.durable_end,
+                });
+            }
+        }
+    }
+}
