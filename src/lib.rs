@@ -58,4 +58,7 @@ pub use writer::{Stage, Writer, WriterDurable, WriterOptions, WriterTicket};
 mod directory;
 // floor 8
 mod log;
+// floor 9
+pub mod inspect;
+pub use inspect::{LogView, PartitionView, TopicView};
 pub use log::{Log, LogBuilder, Maintenance, RecoveryReport, Topic};

@@ -41,7 +41,9 @@ use crate::timestamp::{Clock, Timestamp};
 use crate::topic::TopicPartition;
 
 pub use append::AppendOutcome;
-pub(crate) use facts::{Incarnation, SideFiles};
+pub(crate) use facts::{
+    FactsFound, Incarnation, SegmentList, SideFiles, read_facts, read_segment_list,
+};
 pub(crate) use group_commit::{Commit, CommitTurn, Lingering, SyncRequests, UnsyncedBudget};
 pub use group_commit::{Durable, Ticket};
 pub use open::{Adopted, PartitionRecovery, TornTail};

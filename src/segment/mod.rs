@@ -6,6 +6,7 @@
 //! This folder must never know what a partition, a watermark or a policy is.
 
 mod active;
+mod check;
 mod copy;
 mod file_name;
 mod files;
@@ -24,6 +25,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::storage::{Access, Storage, StorageFile};
 
 pub(crate) use active::{ActiveSegment, Reopened, SealedFacts, Unsealed};
+pub(crate) use check::IndexCheck;
 pub(crate) use copy::copy_tail;
 pub(crate) use file_name::FileName;
 pub(crate) use files::{SegmentFiles, SegmentShape};

@@ -11,9 +11,13 @@
 )]
 
 mod architecture;
+mod full_disk;
 mod kafka_batches;
 mod kafka_fixtures;
 mod kafka_jury;
+mod kafka_written;
+mod kill;
+mod log;
 mod recovery_chapter;
 mod repository;
 mod source_text;

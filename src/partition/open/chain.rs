@@ -24,6 +24,7 @@ impl Opener<'_> {
     /// The directory, once nothing in it is on its way any more.
     pub(super) fn settled_survey(&mut self) -> Result<Survey> {
         let mut survey = Survey::read(self.home)?;
+        survey.check_for_writing(self.home)?;
         let mut is_changed = false;
         if !survey.transient.is_empty() {
             self.complete_transient(&survey)?;

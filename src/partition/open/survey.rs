@@ -24,6 +24,8 @@ pub(super) struct Survey {
     pub(super) transient: Vec<(String, FileName)>,
     pub(super) list_bytes: u64,
     /// What is neither Kafka's nor ours.
+    /// A file with one of Kafka's suffixes and no number before it.
+    pub(super) without_number: Option<String>,
     pub(super) left_alone: Vec<String>,
 }
 
@@ -68,6 +70,9 @@ impl Survey {
             let name = entry.name.to_string_lossy().into_owned();
             let parsed = FileName::parse(&name);
             if matches!(parsed, FileName::Unknown | FileName::BadNumber) {
+                if parsed == FileName::BadNumber {
+                    survey.without_number.get_or_insert_with(|| name.clone());
+                }
                 survey.left_alone.push(name);
                 continue;
             }
@@ -102,6 +107,23 @@ impl Survey {
             survey.place_index(name, len_bytes);
         }
         Ok(survey)
+    }
+
+    /// A writer refuses what a broker would stop at: the directory could not be handed over, and the file may be a segment that lost its
+    /// name.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the file.
+    pub(super) fn check_for_writing(&self, home: &SegmentHome) -> Result<()> {
+        match &self.without_number {
+            None => Ok(()),
+            Some(name) => Err(Error::new(
+                ErrorKind::InvalidInput,
+                "a file has a suffix of Kafka's and not twenty digits before it",
+            )
+            .path_is(home.dir.join(name))
+            .remedy("give the file its number back, or move it out of the directory")),
+        }
     }
 
     fn place_index(&mut self, name: FileName, len_bytes: u64) {

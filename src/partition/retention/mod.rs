@@ -9,7 +9,7 @@ mod clock_watch;
 mod tests;
 mod trim;
 
-use super::{Partition, Retention};
+use super::{Partition, PartitionReader, Retention};
 use crate::error::Result;
 use crate::offset::Offset;
 use crate::timestamp::Timestamp;
@@ -66,7 +66,7 @@ pub struct Segment {
     size_bytes: u64,
     largest_timestamp: Option<Timestamp>,
     sealed_at: Option<Timestamp>,
-    verdict: Verdict,
+    verdict: Option<Verdict>,
 }
 
 impl Segment {
@@ -100,9 +100,9 @@ impl Segment {
         self.sealed_at
     }
 
-    /// Whether the next retention drops it, and why or why not.
+    /// Whether the next retention drops it, and why or why not; `None` in a read-only view, which has no retention.
     #[must_use]
-    pub fn verdict(&self) -> Verdict {
+    pub fn verdict(&self) -> Option<Verdict> {
         self.verdict
     }
 
@@ -110,8 +110,8 @@ impl Segment {
     #[must_use]
     pub fn why_kept(&self) -> Option<KeptBecause> {
         match self.verdict {
-            Verdict::Keep(why) => Some(why),
-            Verdict::Drop(_) => None,
+            Some(Verdict::Keep(why)) => Some(why),
+            Some(Verdict::Drop(_)) | None => None,
         }
     }
 }
@@ -135,7 +135,7 @@ impl RetentionPlan {
         let dropped = self
             .segments
             .iter()
-            .filter(|segment| segment.why_kept().is_none());
+            .filter(|segment| matches!(segment.verdict, Some(Verdict::Drop(_))));
         dropped.map(Segment::size_bytes).sum()
     }
 }
@@ -248,6 +248,27 @@ fn verdict(
     }
 }
 
+impl PartitionReader {
+    /// Every segment, oldest first, without a verdict.
+    pub(crate) fn segments(&self) -> Result<Vec<Segment>> {
+        let snapshot = self.published.snapshot();
+        let ends = snapshot.segments.iter().skip(1).map(|next| next.base());
+        let ends = ends.chain([snapshot.watermarks.end]);
+        let segments = snapshot.segments.iter().zip(ends);
+        let look = segments.map(|(segment, end)| {
+            Ok(Segment {
+                base: segment.base(),
+                end,
+                size_bytes: segment.size().to_u64(),
+                largest_timestamp: segment.largest_timestamp()?,
+                sealed_at: segment.sealed_at(),
+                verdict: None,
+            })
+        });
+        look.collect()
+    }
+}
+
 impl Partition {
     /// Every segment, oldest first, with why it is still here under the topic's own retention.
     ///
@@ -275,7 +296,7 @@ impl Partition {
             size_bytes: segment.size_bytes,
             largest_timestamp: segment.largest_timestamp,
             sealed_at: segment.sealed_at,
-            verdict,
+            verdict: Some(verdict),
         });
         Ok(RetentionPlan {
             segments: segments.collect(),
