@@ -12,12 +12,10 @@ use crate::producers::Producers;
 use crate::segment::{
     ActiveSegment, AtBadSpot, FileName, OffsetRule, SegmentFiles, SegmentHome, Step, rebuild,
 };
-use crate::storage::{read_small_file, replace_file};
+use crate::storage::replace_file;
 
+use super::open::{load_producers, replay};
 use super::options::HighWatermark;
-
-/// A snapshot of a million producers.
-const MOST_SNAPSHOT_BYTES: u64 = 46 << 20;
 
 impl PartitionCore {
     /// `Replica::truncate_to`: cuts at the batch that holds `offset`; returns the real new end, which is durable.
@@ -160,12 +158,12 @@ impl PartitionCore {
         Ok(())
     }
 
-    fn write_epochs(&self, epochs: &Epochs) -> Result<()> {
+    pub(super) fn write_epochs(&self, epochs: &Epochs) -> Result<()> {
         let path = self.home.path(FileName::LeaderEpochs);
         replace_file(&*self.home.storage, &path, epochs.to_text().as_bytes())
     }
 
-    fn remove_snapshots(&self, is_gone: impl Fn(Offset) -> bool) -> Result<()> {
+    pub(super) fn remove_snapshots(&self, is_gone: impl Fn(Offset) -> bool) -> Result<()> {
         for snapshot in snapshots(&self.home)?
             .into_iter()
             .filter(|snapshot| is_gone(*snapshot))
@@ -277,44 +275,10 @@ fn replay_producers(
     start: Offset,
     end: Offset,
 ) -> Result<Producers> {
-    let mut from = start;
-    let mut producers = Producers::default();
-    for snapshot in snapshots(home)?
-        .into_iter()
-        .rev()
-        .filter(|snapshot| *snapshot <= end)
-    {
-        let bytes = read_small_file(
-            &*home.storage,
-            &home.path(FileName::Snapshot(snapshot)),
-            MOST_SNAPSHOT_BYTES,
-        )?;
-        if let Some(Ok(read)) = bytes.map(|bytes| Producers::from_snapshot(&bytes)) {
-            (producers, from) = (read, snapshot);
-            break;
-        }
-    }
-    for segment in segments.iter().filter(|segment| segment.end() > from) {
-        let limit = limits::DEFAULT_MAX_DECOMPRESSED_BYTES;
-        let mut walker =
-            segment.walk_from(from.max(segment.base()), OffsetRule::Ascending, limit)?;
-        loop {
-            match walker.step()? {
-                Step::Batch(found) if found.batch.base_offset() < from => {}
-                Step::Batch(found) if found.batch.base_offset() >= end => break,
-                Step::Batch(found) => {
-                    let marker = found.batch.control_marker().unwrap_or(None);
-                    producers.apply(found.batch.header(), marker.as_ref());
-                }
-                Step::OldFormat { .. } => {}
-                Step::Bad(spot) => {
-                    if walker.skip(&spot, &[])?.is_none() {
-                        break;
-                    }
-                }
-                Step::End => break,
-            }
-        }
-    }
+    let (mut producers, at) = load_producers(home, &snapshots(home)?, end, &mut |_| {})?;
+    replay(segments, at.unwrap_or(start)..end, &mut |batch| {
+        let marker = batch.control_marker().unwrap_or_default();
+        producers.apply(batch.header(), marker.as_ref());
+    })?;
     Ok(producers)
 }

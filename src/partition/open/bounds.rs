@@ -158,6 +158,23 @@ impl Bounds {
         }
     }
 
+    /// The first segment that must be walked. One that starts right at the recovery point may be a copy of the tail of the one before,
+    /// which was not cut yet unless it was sealed there.
+    pub(super) fn first_to_walk(&self, survey: &Survey) -> usize {
+        let index = survey.index_for(self.recovery_point);
+        let at = survey.segments.get(index).map(|segment| segment.base);
+        let before = index.checked_sub(1).and_then(|i| survey.segments.get(i));
+        let (Some(at), Some(before)) = (at, before) else {
+            return index;
+        };
+        let mut listed = self.list.entries.iter();
+        let is_sealed = listed.any(|entry| entry.base == before.base && entry.end <= at);
+        match at == self.recovery_point && !is_sealed {
+            true => index.saturating_sub(1),
+            false => index,
+        }
+    }
+
     pub(super) fn rule(&self, base: Offset) -> OffsetRule {
         match self.dense_from {
             Some(from) if base >= from => OffsetRule::Dense,

@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::report::PartitionRecovery;
 use crate::batch::RecordBatch;
 use crate::epochs::Epochs;
 use crate::error::{ErrorKind, Result};
@@ -21,13 +20,13 @@ const MOST_EPOCHS_BYTES: u64 = 16 << 20;
 const MOST_UNPACKED_BYTES: u32 = 1 << 20;
 
 /// What `leader-epoch-checkpoint` says.
-pub(super) enum EpochsFound {
+pub(in crate::partition) enum EpochsFound {
     Good(Epochs),
     Missing,
     Damaged,
 }
 
-pub(super) fn read_epochs(home: &SegmentHome) -> Result<EpochsFound> {
+pub(in crate::partition) fn read_epochs(home: &SegmentHome) -> Result<EpochsFound> {
     let path = home.path(FileName::LeaderEpochs);
     let content = match read_small_file(&*home.storage, &path, MOST_EPOCHS_BYTES) {
         Ok(Some(content)) => content,
@@ -72,11 +71,11 @@ impl Fold {
 }
 
 /// The newest good snapshot at or below `at_most`, and from where on batches must be replayed.
-pub(super) fn load_producers(
+pub(in crate::partition) fn load_producers(
     home: &SegmentHome,
     snapshots: &[Offset],
     at_most: Offset,
-    report: &mut PartitionRecovery,
+    damaged: &mut dyn FnMut(FileName),
 ) -> Result<(Producers, Option<Offset>)> {
     for end in snapshots.iter().rev().filter(|end| **end <= at_most) {
         let name = FileName::Snapshot(*end);
@@ -88,14 +87,14 @@ pub(super) fn load_producers(
         };
         match Producers::from_snapshot(&content) {
             Ok(producers) => return Ok((producers, Some(*end))),
-            Err(_) => report.derived.push(name.to_string()),
+            Err(_) => damaged(name),
         }
     }
     Ok((Producers::default(), None))
 }
 
 /// Shows `each` every readable batch that starts within `range`, in order.
-pub(super) fn replay(
+pub(in crate::partition) fn replay(
     segments: &[Arc<SegmentFiles>],
     range: Range<Offset>,
     each: &mut dyn FnMut(&RecordBatch),

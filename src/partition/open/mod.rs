@@ -18,8 +18,8 @@ use std::sync::Arc;
 
 use super::facts::Facts;
 use super::recovery::{
-    ChainFact, ChainPlan, DerivedFact, DerivedFile, DerivedPlan, FileState, FirstSegment, TailFact,
-    TailPlan, chain_row, derived_row, tail_row,
+    ChainFact, ChainPlan, DerivedFact, DerivedFile, DerivedPlan, FileState, FirstSegment, Link,
+    TailFact, TailPlan, chain_row, derived_row, tail_row,
 };
 use super::{
     CommitTurn, HighWatermark, Incarnation, Opening, PartitionCore, Parts, Published, SharedByLog,
@@ -37,8 +37,8 @@ use crate::timestamp::Timestamp;
 use crate::topic::TopicPartition;
 
 use bounds::{Bounds, read_known};
-pub(super) use fold::write_snapshot;
-use fold::{EpochsFound, Fold, load_producers, read_epochs, replay};
+use fold::{EpochsFound, Fold, read_epochs, write_snapshot};
+pub(super) use fold::{load_producers, replay};
 pub use report::{Adopted, PartitionRecovery, TornTail};
 use survey::Survey;
 use tail::Placed;
@@ -220,7 +220,8 @@ impl PartitionCore {
     /// 2. Under the writer lock: write the indexes, cut the prepared space, let go of the tail. No append comes after. Crash after: as
     ///    without the close, and indexes are derived.
     /// 3. Sync what is not synced, then the closed segment with its indexes. Crash after: all records stand.
-    /// 4. Write the producer snapshot at the end (none in a log that never held a record). Crash after: it is one more snapshot.
+    /// 4. Write the producer snapshot at the end (none in a log that never held a record), remove those that belong to no segment, write
+    ///    the epochs when a trim has folded them. Crash after: one snapshot more or less, and the batches say the same.
     /// 5. Write and sync the facts. Crash after: the next open finds no marker, scans the last segment and finds it whole.
     /// 6. Wake whoever waits: closed.
     ///
@@ -250,14 +251,25 @@ impl PartitionCore {
         self.commit.list(&files);
         turn.sync()?;
         let marks = self.published.watermarks();
-        let snapshot = self.writer.lock().producers.to_snapshot();
+        let (snapshot, epochs) = {
+            let writer = self.writer.lock();
+            (writer.producers.to_snapshot(), writer.epochs.clone())
+        };
         write_snapshot(&self.home, marks.end, &snapshot)?;
+        let segments = self.published.snapshot().segments;
+        let stays = |at: Offset| at == marks.end || segments.iter().any(|s| s.base() == at);
+        self.remove_snapshots(|at| !stays(at))?;
+        match read_epochs(&self.home)? {
+            EpochsFound::Good(on_disk) if on_disk == epochs => {}
+            EpochsFound::Good(_) | EpochsFound::Missing | EpochsFound::Damaged => {
+                self.write_epochs(&epochs)?;
+            }
+        }
         self.side.lock().update_synced(|facts| {
             facts.log_start = marks.start;
             facts.recovery_point = marks.end;
             facts.durable_end = marks.end;
         })?;
-        let segments = self.published.snapshot().segments;
         Ok(ClosedFacts {
             log_start: marks.start,
             recovery_point: marks.end,
@@ -319,6 +331,10 @@ impl<'a> Opener<'a> {
             &mut self.report,
         );
         self.report.owner = bounds.owner;
+        if self.is_all_behind_a_hole(&survey, &bounds) {
+            self.set_aside(&survey.segments)?;
+            survey = Survey::read(self.home)?;
+        }
         if survey.segments.is_empty() {
             self.start_chain(&bounds)?;
             survey = Survey::read(self.home)?;
@@ -328,6 +344,20 @@ impl<'a> Opener<'a> {
         let (placed, scanned_from) =
             self.place(&survey, &bounds, &mut fold, &mut are_epochs_known)?;
         self.assemble(&survey, &mut bounds, placed, scanned_from, fold, source)
+    }
+
+    /// Whether the first segment starts above all that was durable: a crash while everything was being replaced.
+    fn is_all_behind_a_hole(&self, survey: &Survey, bounds: &Bounds) -> bool {
+        let owner = bounds.owner;
+        let is_trusted = tail_row(TailFact::Start { owner }).plan == TailPlan::Trust;
+        let (Some(first), Some(known)) = (survey.segments.first(), bounds.known_end) else {
+            return false;
+        };
+        let link = match first.base > known.max(bounds.log_start) && !is_trusted {
+            true => Link::HoleAboveDurable,
+            false => Link::Meets,
+        };
+        chain_row(ChainFact::Link(link)).plan == ChainPlan::EndLogThere
     }
 
     /// No segment at all: an empty one is made, behind everything that is known to have been there.
@@ -405,7 +435,7 @@ impl<'a> Opener<'a> {
         }
         let from = match tail_row(TailFact::Start { owner }).plan {
             TailPlan::Trust => last,
-            _ => survey.index_for(bounds.recovery_point),
+            _ => bounds.first_to_walk(survey),
         };
         let before = self.sealed_from_listing(survey, bounds, from)?;
         let base = survey.segments.get(from).map_or(Offset::ZERO, |s| s.base);
@@ -425,7 +455,8 @@ impl<'a> Opener<'a> {
         are_epochs_known: bool,
     ) -> Result<()> {
         let start = segments.first().map_or(end, |first| first.base());
-        let (producers, at) = load_producers(self.home, &survey.snapshots, end, &mut self.report)?;
+        let mut damaged = |name: FileName| self.report.derived.push(name.to_string());
+        let (producers, at) = load_producers(self.home, &survey.snapshots, end, &mut damaged)?;
         fold.producers = producers;
         replay(segments, at.unwrap_or(start)..end, &mut |batch| {
             fold.take_producer(batch);

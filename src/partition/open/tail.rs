@@ -257,7 +257,7 @@ impl Opener<'_> {
         if let Placed::Active { sealed, active, .. } = &placed
             && (is_cut || plan != TailPlan::Show)
         {
-            let first = survey.segments.get(survey.index_for(bounds.recovery_point));
+            let first = survey.segments.get(bounds.first_to_walk(survey));
             let first = first.map_or(Offset::ZERO, |first| first.base);
             for files in sealed.iter().filter(|files| files.base() >= first) {
                 files.sync()?;
@@ -281,19 +281,25 @@ impl Opener<'_> {
                 kept_as,
             });
         }
-        for later in survey.segments.iter().skip(tail.kept_count) {
-            let to = FileName::Cut(later.base);
-            let from = self.home.path(FileName::Log(later.base));
+        let later = survey.segments.get(tail.kept_count..).unwrap_or_default();
+        self.set_aside(later)
+    }
+
+    /// Renames whole segments that are no part of the log; needs no room.
+    pub(super) fn set_aside(&mut self, segments: &[Surveyed]) -> Result<()> {
+        for segment in segments {
+            let to = FileName::Cut(segment.base);
+            let from = self.home.path(FileName::Log(segment.base));
             self.home.storage.rename(&from, &self.home.path(to))?;
             self.report.set_aside.push(to.to_string());
-            for name in FileName::of_segment(later.base).iter().skip(1) {
+            for name in FileName::of_segment(segment.base).iter().skip(1) {
                 self.remove_quietly(*name)?;
             }
         }
-        if tail.kept_count < survey.segments.len() {
-            self.home.storage.sync_dir(&self.home.dir)?;
+        match segments.is_empty() {
+            true => Ok(()),
+            false => self.home.storage.sync_dir(&self.home.dir),
         }
-        Ok(())
     }
 
     /// A convenience for people: without room, or with too much, the tail is cut all the same.

@@ -46,7 +46,7 @@ pub(crate) fn open_read_only(
     let last = survey.segments.len().saturating_sub(1);
     let from = match is_clean {
         true => last,
-        false => survey.index_for(bounds.recovery_point),
+        false => bounds.first_to_walk(&survey),
     };
     let mut segments = Vec::with_capacity(survey.segments.len());
     let mut end = bounds.log_start;
@@ -105,7 +105,9 @@ fn fold_readers(
     range: std::ops::Range<Offset>,
     report: &mut PartitionRecovery,
 ) -> Result<Fold> {
-    let (producers, at) = load_producers(home, &survey.snapshots, range.start, report)?;
+    let (producers, at) = load_producers(home, &survey.snapshots, range.start, &mut |name| {
+        report.derived.push(name.to_string());
+    })?;
     let mut fold = Fold {
         producers,
         ..Fold::default()
