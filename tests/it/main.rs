@@ -15,6 +15,7 @@ mod full_disk;
 mod kafka_batches;
 mod kafka_fixtures;
 mod kafka_jury;
+mod kafka_opened;
 mod kafka_written;
 mod kill;
 mod log;
