@@ -205,7 +205,7 @@ impl SideFiles {
             list: ListFile {
                 unsynced: None,
                 // A part of an entry that a crash left is overwritten.
-                len_bytes: list_bytes.saturating_sub(list_bytes % ENTRY_BYTES as u64),
+                len_bytes: whole_entries(list_bytes),
             },
         })
     }
@@ -311,8 +311,14 @@ fn read_slots(home: &SegmentHome) -> Result<Slots> {
 /// Of the second slot of a new file.
 const FIRST_SEQUENCE: u64 = 1;
 
+/// The bytes of whole entries in a list of this length.
+const fn whole_entries(list_bytes: u64) -> u64 {
+    const BYTES: u64 = ENTRY_BYTES as u64;
+    list_bytes.wrapping_div(BYTES).saturating_mul(BYTES)
+}
+
 fn slot_position(sequence: u64) -> u64 {
-    if sequence % 2 == 0 {
+    if sequence.is_multiple_of(2) {
         0
     } else {
         SLOT_BYTES as u64

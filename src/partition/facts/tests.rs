@@ -1,3 +1,8 @@
+#![allow(
+    clippy::arithmetic_side_effects,
+    reason = "numbers of a test are small"
+)]
+
 use std::path::Path;
 
 use super::*;

@@ -8,7 +8,7 @@ use crate::partition::facts::{Facts, FactsFound, SegmentList, read_facts, read_s
 use crate::partition::recovery::{
     Boot, DerivedFact, DerivedFile, DerivedPlan, FileState, Writer, derived_row,
 };
-use crate::segment::{FileName, OffsetRule, SegmentHome};
+use crate::segment::{FileName, OffsetRule, SealedFacts, SegmentHome};
 use crate::storage::BootId;
 
 /// Bounds that the segments are held against.
@@ -36,7 +36,7 @@ pub(super) fn read_known(home: &SegmentHome) -> Result<(FactsFound, SegmentList)
 
 impl Bounds {
     pub(super) fn new(
-        (found, list): (FactsFound, SegmentList),
+        (found, mut list): (FactsFound, SegmentList),
         given: &OpenFacts,
         boot_id: Option<BootId>,
         survey: &Survey,
@@ -63,7 +63,18 @@ impl Bounds {
             },
             _ => given.owner,
         };
-        if list.bad_count > 0 {
+        // Of two entries for one base the later one holds.
+        list.entries.reverse();
+        list.entries.sort_by_key(|entry| entry.base);
+        list.entries.dedup_by_key(|entry| entry.base);
+        let listed = DerivedFact {
+            file: DerivedFile::SegmentList,
+            state: match list.bad_count {
+                0 => FileState::Good,
+                _ => FileState::Damaged,
+            },
+        };
+        if derived_row(listed).plan == DerivedPlan::LoseChecks {
             report.derived.push(FileName::SegmentList.to_string());
         }
         match (owner, facts) {
@@ -167,12 +178,18 @@ impl Bounds {
         let (Some(at), Some(before)) = (at, before) else {
             return index;
         };
-        let mut listed = self.list.entries.iter();
-        let is_sealed = listed.any(|entry| entry.base == before.base && entry.end <= at);
+        let is_sealed = self.listed(before.base).is_some_and(|e| e.end <= at);
         match at == self.recovery_point && !is_sealed {
             true => index.saturating_sub(1),
             false => index,
         }
+    }
+
+    /// What was noted when the segment at `base` was sealed.
+    pub(super) fn listed(&self, base: Offset) -> Option<&SealedFacts> {
+        let entries = &self.list.entries;
+        let found = entries.binary_search_by_key(&base, |entry| entry.base);
+        found.ok().and_then(|index| entries.get(index))
     }
 
     pub(super) fn rule(&self, base: Offset) -> OffsetRule {

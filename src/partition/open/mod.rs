@@ -30,8 +30,8 @@ use crate::error::{Error, ErrorKind, GapCause, Result};
 use crate::offset::Offset;
 use crate::producers::Producers;
 use crate::segment::{
-    ActiveSegment, AtBadSpot, FileName, Reopened, SealedFacts, SegmentFiles, SegmentHome,
-    SegmentSettings, SegmentShape, rebuild,
+    AbortedTransaction, ActiveSegment, AtBadSpot, FileName, Reopened, SealedFacts, SegmentFiles,
+    SegmentHome, SegmentSettings, SegmentShape, rebuild,
 };
 use crate::timestamp::Timestamp;
 use crate::topic::TopicPartition;
@@ -233,17 +233,16 @@ impl PartitionCore {
         let tail = std::mem::replace(&mut self.writer.lock().tail, Tail::Closed);
         let closed = match tail {
             Tail::Closed => return Err(self.closed()),
-            _ if self.latch.is_closed() => self.latch.check().map(|()| None),
             Tail::CopyPending(pending) => Err(pending.error),
-            Tail::Active(active) => self.close_active(&turn, active).map(Some),
+            Tail::Active(active) => self
+                .latch
+                .check()
+                .and_then(|()| self.close_active(&turn, active)),
         };
         self.published.close();
         drop(turn);
         self.commit.settle();
-        match closed? {
-            Some(facts) => Ok(facts),
-            None => Err(self.closed()),
-        }
+        closed
     }
 
     fn close_active(&self, turn: &CommitTurn<'_>, active: ActiveSegment) -> Result<ClosedFacts> {
@@ -467,6 +466,23 @@ impl<'a> Opener<'a> {
         Ok(())
     }
 
+    /// What the transaction markers of one segment aborted: the producers' state at its base decides, too.
+    fn derive_aborted(
+        &mut self,
+        survey: &Survey,
+        below: &[Arc<SegmentFiles>],
+        files: &Arc<SegmentFiles>,
+    ) -> Result<Vec<AbortedTransaction>> {
+        let mut fold = Fold::default();
+        self.fold_until(survey, below, files.base(), &mut fold, true)?;
+        let mut aborted = Vec::new();
+        let here = [Arc::clone(files)];
+        replay(&here, files.base()..files.end(), &mut |batch| {
+            aborted.extend(fold.take_producer(batch));
+        })?;
+        Ok(aborted)
+    }
+
     /// As `fold_until`, up to the end of a log that was closed: a snapshot should stand right there.
     fn fold_clean(
         &mut self,
@@ -500,8 +516,7 @@ impl<'a> Opener<'a> {
         let mut sealed: Vec<Arc<SegmentFiles>> = Vec::with_capacity(count);
         let mut sealed_at = Timestamp::from_millis(i64::MIN);
         for (index, segment) in survey.segments.iter().enumerate().take(count) {
-            let listed = bounds.list.entries.iter().rev();
-            let listed = listed.clone().find(|entry| entry.base == segment.base);
+            let listed = bounds.listed(segment.base);
             sealed_at = sealed_at.max(listed.map_or(segment.modified, |entry| entry.sealed_at));
             let next = survey.segments.get(index.saturating_add(1));
             let shape = SegmentShape {
@@ -511,36 +526,53 @@ impl<'a> Opener<'a> {
                 sealed_at: Some(sealed_at),
             };
             let files = SegmentFiles::sealed(self.home.clone(), shape);
-            let state = match segment.has_indexes() {
-                true => FileState::Good,
-                false => FileState::Missing,
+            let derived = [
+                (DerivedFile::Index, segment.indexes()),
+                (DerivedFile::TxnIndex, segment.txn_index()),
+            ];
+            let must_derive = |(file, state)| {
+                derived_row(DerivedFact { file, state }).plan == DerivedPlan::DeriveIndexes
             };
-            let file = DerivedFile::Index;
-            if derived_row(DerivedFact { file, state }).plan == DerivedPlan::DeriveIndexes {
-                self.derive_indexes(&files, bounds, sealed_at)?;
+            if derived.into_iter().any(must_derive) {
+                let aborted = match must_derive(derived[1]) {
+                    true => self.derive_aborted(survey, &sealed, &files)?,
+                    false => self.aborted_of(survey, &sealed, &files)?,
+                };
+                self.derive_indexes(&files, bounds, &aborted, sealed_at)?;
             }
             sealed.push(files);
         }
         Ok(sealed)
     }
 
+    /// As the `.txnindex` has them, when it fits.
+    fn aborted_of(
+        &mut self,
+        survey: &Survey,
+        below: &[Arc<SegmentFiles>],
+        files: &Arc<SegmentFiles>,
+    ) -> Result<Vec<AbortedTransaction>> {
+        match files.aborted(files.base()..files.end()) {
+            Ok((aborted, _)) => Ok(aborted),
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                self.derive_aborted(survey, below, files)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     fn derive_indexes(
         &mut self,
         files: &SegmentFiles,
         bounds: &Bounds,
+        aborted: &[AbortedTransaction],
         sealed_at: Timestamp,
     ) -> Result<()> {
         let base = files.base();
-        let aborted = match files.aborted(base..files.end()) {
-            Ok((aborted, _)) => aborted,
-            // Those cannot be derived from one segment alone; the file stays as it is and is reported by whoever reads it.
-            Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(()),
-            Err(error) => return Err(error),
-        };
         let rule = bounds.rule(base);
         let skip = AtBadSpot::SkipBelow(Offset::MAX);
         let rebuilt = rebuild(self.home, base, rule, self.settings, skip, &mut |_| Ok(()))?;
-        match rebuilt.write_indexes(self.home, &aborted, sealed_at) {
+        match rebuilt.write_indexes(self.home, aborted, sealed_at) {
             Ok(_) => self
                 .report
                 .derived

@@ -3,13 +3,15 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::MAX_SEGMENT_BYTES;
 use crate::offset::Offset;
+use crate::partition::recovery::FileState;
 use crate::segment::{FileName, SegmentHome};
 use crate::storage::{Entry, EntryKind};
 use crate::timestamp::Timestamp;
 
-/// Bytes of an entry in `.index` and `.timeindex`: a file of another length is damaged.
+/// Bytes of an entry in `.index`, `.timeindex` and `.txnindex`: a file of another length is damaged.
 const OFFSET_ENTRY_BYTES: u64 = 8;
 const TIME_ENTRY_BYTES: u64 = 12;
+const TXN_ENTRY_BYTES: u64 = 34;
 
 /// The directory, sorted.
 #[derive(Debug, Default)]
@@ -37,6 +39,7 @@ pub(super) struct Surveyed {
     pub(super) modified: Timestamp,
     offset_index_bytes: Option<u64>,
     time_index_bytes: Option<u64>,
+    txn_index_bytes: Option<u64>,
 }
 
 impl Surveyed {
@@ -48,14 +51,26 @@ impl Surveyed {
             modified,
             offset_index_bytes: None,
             time_index_bytes: None,
+            txn_index_bytes: None,
         }
     }
 
-    /// Whether both indexes are there and have whole entries.
-    pub(super) fn has_indexes(&self) -> bool {
-        let is_whole = |bytes: Option<u64>, entry| bytes.is_some_and(|bytes| bytes % entry == 0);
-        is_whole(self.offset_index_bytes, OFFSET_ENTRY_BYTES)
-            && is_whole(self.time_index_bytes, TIME_ENTRY_BYTES)
+    /// How `.index` and `.timeindex` look in the listing: both must be there and have whole entries.
+    pub(super) fn indexes(&self) -> FileState {
+        let worst = [
+            state(self.offset_index_bytes, OFFSET_ENTRY_BYTES),
+            state(self.time_index_bytes, TIME_ENTRY_BYTES),
+        ];
+        let is_not_good = |state: &FileState| *state != FileState::Good;
+        worst
+            .into_iter()
+            .find(is_not_good)
+            .unwrap_or(FileState::Good)
+    }
+
+    /// How the `.txnindex` looks in the listing.
+    pub(super) fn txn_index(&self) -> FileState {
+        state(self.txn_index_bytes, TXN_ENTRY_BYTES)
     }
 }
 
@@ -76,8 +91,17 @@ impl Survey {
                 survey.left_alone.push(name);
                 continue;
             }
-            if entry.kind != EntryKind::File {
-                return Err(no_file(home, &name));
+            let may_be_anything = matches!(
+                parsed,
+                FileName::Cut(_) | FileName::Temporary | FileName::Deleted
+            );
+            match entry.kind {
+                EntryKind::File => {}
+                _ if may_be_anything => {
+                    survey.left_alone.push(name);
+                    continue;
+                }
+                _ => return Err(no_file(home, &name)),
             }
             match parsed {
                 FileName::Log(base) => survey.segments.push(surveyed(home, base, &entry)?),
@@ -137,7 +161,7 @@ impl Survey {
             Some(segment) => match name {
                 FileName::OffsetIndex(_) => segment.offset_index_bytes = Some(len_bytes),
                 FileName::TimeIndex(_) => segment.time_index_bytes = Some(len_bytes),
-                _ => {}
+                _ => segment.txn_index_bytes = Some(len_bytes),
             },
             None => self.stray_indexes.push(name),
         }
@@ -147,6 +171,14 @@ impl Survey {
     pub(super) fn index_for(&self, offset: Offset) -> usize {
         let above = self.segments.partition_point(|s| s.base <= offset);
         above.saturating_sub(1)
+    }
+}
+
+fn state(bytes: Option<u64>, entry_bytes: u64) -> FileState {
+    match bytes {
+        None => FileState::Missing,
+        Some(bytes) if bytes % entry_bytes == 0 => FileState::Good,
+        Some(_) => FileState::Damaged,
     }
 }
 
@@ -162,6 +194,7 @@ fn surveyed(home: &SegmentHome, base: Offset, entry: &Entry) -> Result<Surveyed>
         modified: Timestamp::from(entry.modified),
         offset_index_bytes: None,
         time_index_bytes: None,
+        txn_index_bytes: None,
     })
 }
 

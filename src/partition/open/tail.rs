@@ -168,7 +168,10 @@ impl Opener<'_> {
                 GapKind::Damaged(_) => GapCause::Damaged,
                 GapKind::OldFormat => GapCause::OldFormat,
             };
-            self.report.add_gap(gap.from, gap.to, cause);
+            let place = SpotPlace::BelowWithMore;
+            if tail_row(TailFact::Spot { place }).plan == TailPlan::ServeGap {
+                self.report.add_gap(gap.from, gap.to, cause);
+            }
         }
         match &rebuilt.bad {
             // Prepared space, or rubbish, behind a segment that has all its batches.
@@ -201,8 +204,7 @@ impl Opener<'_> {
         let Some(next) = next.filter(|next| rebuilt.end < *next) else {
             return false;
         };
-        let entries = &bounds.list.entries;
-        let listed = entries.iter().find(|entry| entry.base == rebuilt.base);
+        let listed = bounds.listed(rebuilt.base);
         let is_hole = bounds.rule(rebuilt.base) == OffsetRule::Dense
             || listed.is_some_and(|entry| entry.end > rebuilt.end);
         let link = match is_hole {

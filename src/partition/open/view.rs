@@ -53,7 +53,7 @@ pub(crate) fn open_read_only(
     for (index, surveyed) in survey.segments.iter().enumerate() {
         let next = survey.segments.get(index.saturating_add(1));
         let next = next.map(|next| next.base);
-        let listed = bounds.list.entries.iter().find(|e| e.base == surveyed.base);
+        let listed = bounds.listed(surveyed.base);
         let mut shape = SegmentShape {
             base: surveyed.base,
             end: next.unwrap_or(surveyed.base.saturating_add(MAX_SEGMENT_OFFSET_SPAN)),

@@ -624,11 +624,20 @@ fn a_start_above_the_end_starts_anew_there_and_drops_nothing() {
 fn foreign_names_are_left_alone_and_a_folder_in_the_place_of_a_file_is_refused() {
     let storage = Memory::new();
     closed(&storage, &options(), 10);
-    storage.create(&Path::new(DIR).join("foo.log")).unwrap();
+    storage
+        .create(&Path::new(DIR).join("stratalog.meta"))
+        .unwrap();
     storage.create_dir(&Path::new(DIR).join("notes")).unwrap();
     let (partition, report) = open(&storage, Owner::OursClean);
-    assert_eq!(report.left_alone(), ["foo.log", "notes"]);
+    assert_eq!(report.left_alone(), ["notes", "stratalog.meta"]);
     drop(partition);
+    let without_number = Path::new(DIR).join("foo.log");
+    storage.create(&without_number).unwrap();
+    let error = open_as(&storage, given(Owner::OursClean)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    let (_, report) = view(&storage, Owner::OursClean);
+    assert!(report.left_alone().contains(&"foo.log".to_owned()));
+    storage.remove(&without_number).unwrap();
     storage
         .create_dir(&path(FileName::Log(offset(1_000))))
         .unwrap();
@@ -685,3 +694,74 @@ fn a_view_shows_what_recovery_would_show_and_writes_nothing() {
 }
 
 mod kafka;
+
+#[test]
+fn after_a_reboot_one_sync_replaces_the_copy() {
+    let storage = Memory::new();
+    killed(&storage, &options(), 10, 40);
+    let mut side = SideFiles::open(&home(&storage), wrong_facts(), 0).unwrap();
+    side.update(|facts| facts.boot_id = crate::storage::BootId([1; 16]))
+        .unwrap();
+    let (partition, report) = open(&storage, Owner::OursUnclean);
+    assert_eq!(read(&partition), values(0..40), "{report}");
+    assert_eq!(report.copied_bytes(), 0, "{report}");
+    assert_eq!(partition.watermarks().durable, offset(40));
+    check_appends_go_on(&partition, 40);
+}
+
+#[test]
+fn a_clean_open_of_many_segments_opens_none_of_them() {
+    let storage = Memory::new();
+    closed(&storage, &options(), 3_000);
+    assert!(logs(&storage).len() > 200);
+    let (partition, report) = open(&storage, Owner::OursClean);
+    assert!(report.was_clean(), "{report}");
+    assert_eq!(partition.core.home.open_files.open_count(), 0);
+    assert_eq!(read(&partition), values(0..3_000));
+}
+
+#[test]
+fn an_index_of_aborted_transactions_that_does_not_fit_is_derived_anew() {
+    use crate::batch::{ControlKind, ControlMarker, RecordBatchBuilder};
+    use crate::{Compression, LeaderEpoch, ProducerEpoch, ProducerId, Sequence};
+
+    let storage = Memory::new();
+    let bench = new_bench(&storage, &options());
+    let (id, epoch) = (ProducerId::new(5).unwrap(), ProducerEpoch::new(0).unwrap());
+    let mut batch = RecordBatchBuilder::new(Compression::None)
+        .producer(id, epoch, Sequence::ZERO)
+        .transactional();
+    batch.push(Record::new("never happened")).unwrap();
+    let core = bench.core();
+    core.append_as_leader(batch.finish().unwrap(), LeaderEpoch::ZERO)
+        .unwrap();
+    let marker = RecordBatchBuilder::control(ControlMarker {
+        kind: ControlKind::Abort,
+        producer_id: id,
+        producer_epoch: epoch,
+        coordinator_epoch: 0,
+        timestamp: Timestamp::from_millis(START_MS),
+    });
+    core.append_as_leader(marker, LeaderEpoch::ZERO).unwrap();
+    fill(&bench.partition, 0, 40);
+    core.close().unwrap();
+    let file = storage
+        .open(&path(FileName::TxnIndex(Offset::ZERO)), Access::Write)
+        .unwrap();
+    file.set_len(20).unwrap();
+    let (partition, report) = open(&storage, Owner::OursClean);
+    let aborted = partition
+        .reader()
+        .aborted(Offset::ZERO..offset(42))
+        .unwrap();
+    assert_eq!(aborted.len(), 1, "{report}");
+    assert_eq!(
+        (aborted[0].first, aborted[0].last),
+        (Offset::ZERO, offset(1))
+    );
+    assert_eq!(
+        file.len().unwrap(),
+        20,
+        "the old file is replaced, not written over"
+    );
+}
