@@ -4,12 +4,13 @@
 
 mod aborted;
 mod fetch;
+mod lag;
 #[cfg(feature = "futures-core-03")]
 mod stream;
+#[cfg(test)]
+mod tests;
 mod times;
 mod wait;
-
-use std::time::Duration;
 
 use crate::batch::{IntoRecords, RecordBatch, StoredRecord};
 use crate::error::Result;
@@ -19,6 +20,7 @@ use crate::timestamp::Timestamp;
 
 use aborted::{AbortedFilter, Verdict};
 pub use fetch::{Fetch, Fetched, FileRange, Limit};
+pub use lag::Lag;
 #[cfg(feature = "futures-core-03")]
 pub use stream::RecordStream;
 pub(crate) use times::{Search, TimedOffset};
@@ -39,18 +41,6 @@ pub enum Start {
     After(Offset),
     /// At the first record with this time or a later one; at the end when there is none.
     Timestamp(Timestamp),
-}
-
-/// How far a cursor is behind what it may read.
-#[non_exhaustive]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Lag {
-    /// Offsets from the cursor's position up to where it may read.
-    pub records: u64,
-    /// Bytes of the log from about the cursor's position to the end: too many by what lies between two index entries at most.
-    pub bytes: u64,
-    /// From the time of the last record that the cursor gave to the newest in the log.
-    pub time: Duration,
 }
 
 /// A place in a partition, and a buffer to read into. Holds no lock and no mapping; cheap to make.
@@ -195,60 +185,6 @@ impl Cursor {
         self.records = None;
         self.from = at;
         Ok(())
-    }
-
-    /// How far this cursor is behind. What was trimmed does not count.
-    ///
-    /// # Errors
-    /// `Io` from reading an index.
-    pub fn lag(&self) -> Result<Lag> {
-        let snapshot = self.stream.reader().published.snapshot();
-        let position = self.position().max(snapshot.watermarks.start);
-        let records = snapshot
-            .watermarks
-            .limit(self.up_to)
-            .distance_from(position);
-        let mut bytes = 0u64;
-        let mut newest = None;
-        let first = snapshot.segment_for(position).unwrap_or(0);
-        for (index, segment) in snapshot.segments.iter().enumerate().skip(first) {
-            let before = if index == first {
-                self.bytes_before(&snapshot, segment, position)?
-            } else {
-                0
-            };
-            bytes = bytes.saturating_add(segment.size().to_u64().saturating_sub(before));
-            newest = newest.max(segment.largest_timestamp()?);
-        }
-        let time = match (newest, self.last_timestamp) {
-            _ if records == 0 => Duration::ZERO,
-            (Some(newest), Some(last)) => newest.saturating_since(last),
-            (Some(newest), None) => {
-                let segment = snapshot.segments.get(first);
-                let oldest = segment
-                    .map(|segment| segment.first_timestamp())
-                    .transpose()?
-                    .flatten();
-                oldest.map_or(Duration::ZERO, |oldest| newest.saturating_since(oldest))
-            }
-            (None, _) => Duration::ZERO,
-        };
-        Ok(Lag {
-            records,
-            bytes: if records == 0 { 0 } else { bytes },
-            time,
-        })
-    }
-
-    fn bytes_before(
-        &self,
-        snapshot: &crate::partition::Snapshot,
-        segment: &crate::segment::SegmentFiles,
-        position: Offset,
-    ) -> Result<u64> {
-        let limit = self.stream.reader().max_decompressed_bytes;
-        let walker = segment.walk_from(position, snapshot.rule_for(segment), limit)?;
-        Ok(walker.position().to_u64())
     }
 
     fn next_record(&mut self) -> Result<Option<StoredRecord>> {

@@ -1,5 +1,6 @@
 //! Offsets by time, as Kafka's ListOffsets asks for them (section 8.3 of the format's rules).
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{ErrorKind, Result};
@@ -32,7 +33,8 @@ impl PartitionReader {
         self.undisturbed(|snapshot| self.search(snapshot, at, search))
     }
 
-    /// The first record that carries the largest time of the log.
+    /// The first record that carries the largest time in the segments. As in Kafka it may be one below the log start, while that one's
+    /// segment is there.
     pub(crate) fn offset_of_max_timestamp(&self) -> Result<Option<TimedOffset>> {
         self.undisturbed(|snapshot| self.search_largest(snapshot))
     }
@@ -68,7 +70,8 @@ impl PartitionReader {
             }
             let rule = snapshot.rule_for(segment);
             let walker = segment.walk_from_time(at, rule, self.max_decompressed_bytes)?;
-            let found = first_at_or_after(snapshot, segment, walker, at)?;
+            let offsets = snapshot.watermarks.start..snapshot.watermarks.end;
+            let found = first_at_or_after(segment, walker, at, offsets)?;
             if found.is_some() || search == Search::FirstSegment {
                 return Ok(found);
             }
@@ -90,16 +93,17 @@ impl PartitionReader {
         };
         let rule = snapshot.rule_for(segment);
         let walker = segment.walk_from_time(at, rule, self.max_decompressed_bytes)?;
-        first_at_or_after(snapshot, segment, walker, at)
+        let offsets = segment.base()..snapshot.watermarks.end;
+        first_at_or_after(segment, walker, at, offsets)
     }
 }
 
-/// The first record of a walk with a time of `at` or later that is at or above the log start. What is damaged has no time, and is passed.
+/// The first record of a walk, of those at `offsets`, with a time of `at` or later. What is damaged has no time, and is passed.
 fn first_at_or_after(
-    snapshot: &Snapshot,
     segment: &SegmentFiles,
     mut walker: Walker,
     at: Timestamp,
+    offsets: Range<Offset>,
 ) -> Result<Option<TimedOffset>> {
     loop {
         let batch = match walker.step()? {
@@ -121,8 +125,7 @@ fn first_at_or_after(
         for record in batch.records().map_while(Result::ok) {
             if let Some(timestamp) = record.timestamp()
                 && timestamp >= at
-                && record.offset() >= snapshot.watermarks.start
-                && record.offset() < snapshot.watermarks.end
+                && offsets.contains(&record.offset())
             {
                 return Ok(Some(TimedOffset {
                     offset: record.offset(),

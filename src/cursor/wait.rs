@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use event_listener::{EventListener, Listener};
 
-use super::Cursor;
+use super::{Cursor, lag::bytes_between};
 use crate::batch::StoredRecord;
 use crate::error::{ErrorKind, Result};
-use crate::offset::{FilePosition, Offset};
-use crate::partition::{Partition, PartitionReader, Published, ReadUpTo, Snapshot};
-use crate::segment::{Step, Walker};
+use crate::offset::Offset;
+use crate::partition::{Partition, PartitionReader, Published, ReadUpTo};
 use crate::timestamp::deadline_after;
 
 /// What somebody waits for.
@@ -50,49 +49,6 @@ impl Wish {
             // Trimmed or cut meanwhile: a reason to look.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
             bytes => Ok(bytes? >= self.min_bytes),
-        }
-    }
-}
-
-/// Bytes of the batches from about the one that holds `from` up to `limit`: too many by what lies between two index entries at most.
-fn bytes_between(
-    reader: &PartitionReader,
-    snapshot: &Snapshot,
-    from: Offset,
-    limit: Offset,
-) -> Result<u64> {
-    let first = snapshot.segment_for(from).unwrap_or(0);
-    let mut bytes = 0u64;
-    for segment in snapshot.segments.iter().skip(first) {
-        if segment.base() >= limit {
-            break;
-        }
-        let rule = snapshot.rule_for(segment);
-        let walk = |offset| segment.walk_from(offset, rule, reader.max_decompressed_bytes);
-        let start = if segment.base() < from {
-            walk(from)?.position()
-        } else {
-            FilePosition::ZERO
-        };
-        let end = if limit < snapshot.watermarks.end && limit < segment.end() {
-            end_below(walk(limit)?, limit)?
-        } else {
-            segment.size()
-        };
-        bytes = bytes.saturating_add(end.to_u64().saturating_sub(start.to_u64()));
-    }
-    Ok(bytes)
-}
-
-/// Where the batches end that are wholly below `limit`.
-fn end_below(mut walker: Walker, limit: Offset) -> Result<FilePosition> {
-    loop {
-        let position = walker.position();
-        match walker.step()? {
-            Step::Batch(found) if found.batch.next_offset() <= limit => {}
-            Step::OldFormat { to, .. } if to <= limit => {}
-            Step::Batch(found) => return Ok(found.position),
-            Step::OldFormat { .. } | Step::Bad(_) | Step::End => return Ok(position),
         }
     }
 }

@@ -245,7 +245,7 @@ impl Published {
     /// Everything below `durable` is on the medium.
     pub(crate) fn made_durable(&self, durable: Offset) {
         self.change(|state| {
-            state.marks.durable = durable.max(state.marks.durable).min(state.marks.end)
+            state.marks.durable = durable.max(state.marks.durable).min(state.marks.end);
         });
     }
 
