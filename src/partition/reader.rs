@@ -138,6 +138,8 @@ struct Place {
     walker: Walker,
     /// Read, and not yet within the limit of who asked.
     early: Option<WalkedBatch>,
+    /// Base of the segment behind, when there was one.
+    next: Option<Offset>,
 }
 
 /// What a look at one segment came to.
@@ -242,6 +244,7 @@ impl BatchStream {
                     generation: snapshot.generation,
                     walker,
                     early: None,
+                    next: (snapshot.segments.get(index.saturating_add(1))).map(|next| next.base()),
                 });
                 Ok(None)
             }
@@ -284,6 +287,16 @@ impl BatchStream {
         if self.reader.published.generation() != place.generation {
             self.place = None;
             return Ok(Look::Again);
+        }
+        // A copied tail stands in the segment behind. The cut of its source may come back after a failed sync: the higher one wins.
+        let begins = match &step {
+            Step::Batch(walked) => Some(walked.batch.base_offset()),
+            Step::OldFormat { from, .. } => Some(*from),
+            Step::Bad(spot) => Some(spot.from),
+            Step::End => None,
+        };
+        if begins.is_some_and(|begins| place.next.is_some_and(|next| begins >= next)) {
+            return Ok(self.segment_ended(snapshot));
         }
         match step {
             Step::Batch(walked) if walked.batch.last_offset() < self.at => Ok(Look::Again),

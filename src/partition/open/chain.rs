@@ -189,7 +189,8 @@ impl Bounds {
             let link = ChainFact::Link(Link::Lost);
             debug_assert_eq!(chain_row(link).plan, ChainPlan::ReportMissing);
             let next = survey.segments.get(above).map_or(end, |next| next.base);
-            let to = entry.end.min(next);
+            // Above the durable end a power cut takes files with what was in them.
+            let to = entry.end.min(next).min(self.known_end.unwrap_or(end));
             report.add_gap(entry.base.max(self.log_start), to, GapCause::Missing);
         }
     }

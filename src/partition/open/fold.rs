@@ -103,17 +103,22 @@ pub(in crate::partition) fn replay(
         return Ok(());
     }
     let first = segments.partition_point(|s| s.base() <= range.start);
-    for segment in segments.iter().skip(first.saturating_sub(1)) {
+    for (index, segment) in segments.iter().enumerate().skip(first.saturating_sub(1)) {
         if segment.base() >= range.end {
             break;
         }
+        // Of two segments that overlap the higher one wins.
+        let next = segments
+            .get(index.saturating_add(1))
+            .map(|next| next.base());
+        let until = next.map_or(range.end, |next| next.min(range.end));
         let mut walker =
             segment.walk_from(range.start, OffsetRule::Ascending, MOST_UNPACKED_BYTES)?;
         loop {
             match walker.step()? {
                 Step::Batch(WalkedBatch { batch, .. }) => {
-                    if batch.base_offset() >= range.end {
-                        return Ok(());
+                    if batch.base_offset() >= until {
+                        break;
                     }
                     if batch.base_offset() >= range.start {
                         each(&batch);

@@ -147,7 +147,8 @@ fn directories_of_kafka_are_adopted_as_kafka_opens_them() {
             let (opening, report) = open_read_only(&topic, &home(&storage), given).unwrap();
             (Published::new(opening).watermarks(), report)
         };
-        let (opened, report) = open_with(&storage, given, TopicOptions::default()).unwrap();
+        let (opened, report) =
+            open_with(Arc::new(storage.clone()), given, TopicOptions::default()).unwrap();
         assert!(
             report.adopted().is_some() && report.gaps().is_empty(),
             "{name}: {report}"

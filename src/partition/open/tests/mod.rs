@@ -53,8 +53,12 @@ fn fill(partition: &Partition, durable: u64, count: u64) {
 }
 
 fn home(storage: &Memory) -> SegmentHome {
+    home_on(Arc::new(storage.clone()))
+}
+
+fn home_on(storage: Arc<dyn Storage>) -> SegmentHome {
     SegmentHome {
-        storage: Arc::new(storage.clone()),
+        storage,
         dir: Path::new(DIR).into(),
         open_files: Arc::new(OpenFiles::new(16)),
     }
@@ -70,15 +74,16 @@ fn given(owner: Owner) -> OpenFacts {
 }
 
 fn open_as(storage: &Memory, given: OpenFacts) -> Result<(Partition, PartitionRecovery)> {
-    open_with(storage, given, options())
+    open_with(Arc::new(storage.clone()), given, options())
 }
 
 fn open_with(
-    storage: &Memory,
+    storage: Arc<dyn Storage>,
     given: OpenFacts,
     options: TopicOptions,
 ) -> Result<(Partition, PartitionRecovery)> {
-    let home = home(storage);
+    let boot_id = storage.boot_id().ok();
+    let home = home_on(storage);
     let shared = SharedByLog {
         clock: Arc::new(ManualClock::at(Timestamp::from_millis(START_MS + 1_000))),
         open_files: Arc::clone(&home.open_files),
@@ -86,7 +91,7 @@ fn open_with(
         unsynced: UnsyncedBudget::default(),
         make_room: MakeRoom::default(),
         incarnation: given.incarnation,
-        boot_id: storage.boot_id().ok(),
+        boot_id,
     };
     let name = TopicPartition::new(TopicName::new("t").unwrap(), 0).unwrap();
     let opened = PartitionCore::open(name, home, Arc::new(options), given, Arc::new(shared));
@@ -693,6 +698,8 @@ fn a_view_shows_what_recovery_would_show_and_writes_nothing() {
     assert_eq!(report.scanned_bytes(), 0);
 }
 
+#[cfg(feature = "sim")]
+mod crash;
 mod kafka;
 
 #[test]
@@ -764,4 +771,26 @@ fn an_index_of_aborted_transactions_that_does_not_fit_is_derived_anew() {
         20,
         "the old file is replaced, not written over"
     );
+}
+
+#[test]
+fn a_cut_that_came_back_below_the_recovery_point_shows_each_record_once() {
+    let storage = Memory::new();
+    killed(&storage, &one_segment(), 3, 6);
+    let whole = home(&storage)
+        .storage
+        .open(&path(FileName::Log(Offset::ZERO)), Access::Read)
+        .unwrap();
+    let mut bytes = vec![0; usize::try_from(whole.len().unwrap()).unwrap()];
+    whole.read_at(&mut bytes, 0).unwrap();
+    drop(open(&storage, Owner::OursUnclean));
+    assert_eq!(logs(&storage).len(), 2, "the tail was copied");
+    damage(&storage, Offset::ZERO, |cut| {
+        let last = bytes.len() - 3;
+        bytes[last] ^= 1;
+        *cut = bytes;
+    });
+    let (partition, report) = open(&storage, Owner::OursUnclean);
+    assert_eq!(read(&partition), values(0..6), "{report}");
+    check_appends_go_on(&partition, 6);
 }
