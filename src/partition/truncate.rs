@@ -276,7 +276,9 @@ fn replay_producers(
     end: Offset,
 ) -> Result<Producers> {
     let (mut producers, at) = load_producers(home, &snapshots(home)?, end, &mut |_| {})?;
-    replay(segments, at.unwrap_or(start)..end, &mut |batch| {
+    // Deleting records forgets no producer (KAFKA-7190): what lies below the log start in its segment counts.
+    let first = segments.first().map_or(start, |first| first.base());
+    replay(segments, at.unwrap_or(first)..end, &mut |batch| {
         let marker = batch.control_marker().unwrap_or_default();
         producers.apply(batch.header(), marker.as_ref());
     })?;

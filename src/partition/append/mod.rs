@@ -216,7 +216,7 @@ impl PartitionCore {
         let at = self.next_offset(writer)?;
         let epoch = match batch.epoch {
             Some(epoch) => self.enter_epoch(writer, epoch, at)?,
-            None => writer.epochs.latest().unwrap_or(LeaderEpoch::ZERO),
+            None => self.epoch_to_stamp(writer),
         };
         self.give_time(writer, options, &mut batch);
         header::stamp(batch.bytes, at, epoch);
@@ -369,6 +369,18 @@ impl PartitionCore {
             ErrorKind::Failed => self.close_latch(error),
             _ => error,
         }
+    }
+
+    /// The newest epoch. A log that never had one is in epoch 0 from its start on: what the batches say from now on, the history says too. Its
+    /// file follows with the next epoch or at the close; until then an empty one means the same.
+    fn epoch_to_stamp(&self, writer: &mut WriterState) -> LeaderEpoch {
+        if let Some(latest) = writer.epochs.latest() {
+            return latest;
+        }
+        writer
+            .epochs
+            .assign(LeaderEpoch::ZERO, self.published.watermarks().start);
+        LeaderEpoch::ZERO
     }
 
     /// The high watermark moved, or who moves it changed: transactions whose marker it has passed no longer hold the last stable offset

@@ -256,7 +256,9 @@ impl PartitionCore {
         };
         write_snapshot(&self.home, marks.end, &snapshot)?;
         let segments = self.published.snapshot().segments;
-        let stays = |at: Offset| at == marks.end || segments.iter().any(|s| s.base() == at);
+        // Kafka deletes snapshots at or below the log start, too: nothing is replayed from there.
+        let is_base = |at: Offset| segments.iter().any(|segment| segment.base() == at);
+        let stays = |at: Offset| at == marks.end || (is_base(at) && at > marks.start);
         self.remove_snapshots(|at| !stays(at))?;
         match read_epochs(&self.home)? {
             EpochsFound::Good(on_disk) if on_disk == epochs => {}
