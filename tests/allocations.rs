@@ -115,3 +115,37 @@ fn an_append_allocates_next_to_nothing() {
     // Index entries grow by doubling; nothing is allocated for a record.
     assert!(used.count_total < 30, "{used:?}");
 }
+
+#[test]
+fn a_scan_allocates_nothing_per_record_or_batch() {
+    let storage = std::sync::Arc::new(stratalog::storage::Memory::new());
+    let log = stratalog::Log::builder("/log")
+        .storage(storage)
+        .open()
+        .expect("an empty disk");
+    let topic = log.topic("numbers").expect("a new topic");
+    let partition = topic.partition(0).expect("the first partition");
+    let mut builder = RecordBatchBuilder::new(Compression::None);
+    let value = [7; 100];
+    for _ in 0..100 {
+        builder.push(Record::new(&value)).expect("below the limit");
+    }
+    for _ in 0..50 {
+        partition.append_batch(&builder).expect("room");
+    }
+    let mut cursor = partition
+        .cursor(stratalog::Start::Earliest)
+        .expect("an open log");
+    let batches = measure(|| {
+        while let Some(batch) = cursor.next_batch().expect("whole") {
+            assert_eq!(batch.records().count(), 100);
+        }
+    });
+    // Two buffers of the cursor and what they grew through; nothing for 50 batches of 100 records.
+    assert!(batches.count_total < 40, "{batches:?}");
+    let cursor = partition
+        .cursor(stratalog::Start::Earliest)
+        .expect("an open log");
+    let records = measure(|| assert_eq!(cursor.count(), 5_000));
+    assert!(records.count_total < 40, "{records:?}");
+}
