@@ -251,6 +251,9 @@ impl BatchStream {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 Ok(Some(self.gone(snapshot, index)))
             }
+            Err(_) if self.reader.published.generation() != snapshot.generation => {
+                Ok(Some(Look::Again))
+            }
             Err(error) => Err(error),
         }
     }
@@ -280,14 +283,15 @@ impl BatchStream {
         // What is told of damage at the end of the walk reaches up to the end of the log: nothing that was appended meanwhile may be in it.
         place.walker.extend_end(place.segment.size());
         let step = match place.early.take() {
-            Some(early) => Step::Batch(early),
-            None => place.walker.step()?,
+            Some(early) => Ok(Step::Batch(early)),
+            None => place.walker.step(),
         };
         // Bytes that were read while the tail was cut may be anything.
         if self.reader.published.generation() != place.generation {
             self.place = None;
             return Ok(Look::Again);
         }
+        let step = step?;
         // A copied tail stands in the segment behind. The cut of its source may come back after a failed sync: the higher one wins.
         let begins = match &step {
             Step::Batch(walked) => Some(walked.batch.base_offset()),
@@ -322,7 +326,12 @@ impl BatchStream {
             Step::Bad(spot) if spot.from >= limit => Ok(Look::Tail),
             Step::Bad(spot) => {
                 let positions = positions_above(&place.segment, spot.position)?;
-                let next = place.walker.skip(&spot, &positions)?;
+                let next = place.walker.skip(&spot, &positions);
+                if self.reader.published.generation() != place.generation {
+                    self.place = None;
+                    return Ok(Look::Again);
+                }
+                let next = next?;
                 let path = place.segment.log_path();
                 let to = next.unwrap_or_else(|| snapshot.end_of(&place.segment));
                 // The bytes of an append are there a moment before the end that covers them.

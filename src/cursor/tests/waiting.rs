@@ -82,14 +82,18 @@ fn a_wait_is_ended_by_a_cut_a_trim_and_the_close() {
 fn following_blocks_at_the_tail_and_ends_with_the_log() {
     let bench = written(2, small_segments());
     let mut cursor = earliest(&bench);
-    let change = || {
-        append(&bench, 3);
-        thread::sleep(SHORT);
-        drop(bench.core().close().unwrap());
+    let (told, last) = std::sync::mpsc::channel();
+    let writer = &bench;
+    let change = move || {
+        append(writer, 3);
+        while last.recv().expect("five records") != 4 {}
+        drop(writer.core().close().unwrap());
     };
     let followed = meanwhile(change, || {
         let offset = |record: crate::error::Result<crate::batch::StoredRecord>| {
-            record.expect("whole").offset().get()
+            let offset = record.expect("whole").offset().get();
+            told.send(offset).expect("somebody listens");
+            offset
         };
         cursor.follow().map(offset).collect::<Vec<_>>()
     });
