@@ -377,8 +377,7 @@ fn write(arguments: &Arguments, out: &Lines) -> Result<Outcome, Stop> {
             .collect();
         workers
             .into_iter()
-            .map(|worker| worker.join().expect("a stream does not panic"))
-            .collect()
+            .try_for_each(|worker| worker.join().expect("a stream does not panic"))
     });
     if let Some(ms) = arguments.number("hold-ms")? {
         std::thread::sleep(Duration::from_millis(ms));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The longest topic name that Kafka takes.
-pub const MAX_TOPIC_NAME_BYTES: usize = 249;
+const MAX_TOPIC_NAME_BYTES: usize = 249;
 
 /// A topic name that passed Kafka's rule: 1 to 249 characters of `[a-zA-Z0-9._-]`, not `.` or `..`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

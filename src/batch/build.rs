@@ -251,11 +251,6 @@ impl RecordBatchBuilder {
         }
     }
 
-    /// The producer whose batch this is.
-    pub(crate) fn producer_stamp(&self) -> Option<ProducerStamp> {
-        self.producer
-    }
-
     fn encode(&self, assigned: i64, out: &mut Vec<u8>) -> Result<()> {
         if self.is_empty() {
             return Err(Error::new(

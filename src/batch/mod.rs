@@ -27,7 +27,6 @@ pub use control::{ControlKind, ControlMarker};
 pub use header::TimestampType;
 pub(crate) use header::{BatchHeader, HEADER_BYTES, HeaderFault, PREFIX_BYTES, ProducerStamp};
 pub use record::{Header, Headers, IntoRecords, Record, RecordRef, Records, StoredRecord};
-pub(crate) use verify::old_format;
 pub use verify::{RecordBatch, UnverifiedBatch};
 
 #[cfg(test)]

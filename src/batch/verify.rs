@@ -122,10 +122,12 @@ impl UnverifiedBatch {
         &self.bytes
     }
 
+    #[cfg(test)]
     pub(crate) fn header(&self) -> &BatchHeader {
         &self.header
     }
 
+    #[cfg(test)]
     pub(crate) fn into_bytes(self) -> Bytes {
         self.bytes
     }
@@ -186,7 +188,7 @@ impl Split {
 }
 
 /// What a batch of message format 0 or 1 is to this crate, with its range and the way out.
-pub(crate) fn old_format(from: Offset, last_offset: Offset) -> Error {
+fn old_format(from: Offset, last_offset: Offset) -> Error {
     Error::gap_found(
         Gap::new(from, last_offset.saturating_add(1), GapCause::OldFormat),
         "the batch has message format 0 or 1, from before Kafka 0.11",

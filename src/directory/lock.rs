@@ -26,11 +26,6 @@ impl DirectoryLock {
     }
 }
 
-/// Whether anybody writes in the directory now.
-pub(crate) fn is_held(storage: &dyn Storage, dir: &Path) -> Result<bool> {
-    storage.is_locked(&dir.join(FILE))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,12 +37,10 @@ mod tests {
         let dir = Path::new("/log");
         storage.create_dir(dir).unwrap();
         let held = DirectoryLock::take(&storage, dir).unwrap();
-        assert!(is_held(&storage, dir).unwrap());
         let error = DirectoryLock::take(&storage, dir).expect_err("held");
         assert_eq!(error.kind(), ErrorKind::Locked);
         assert!(error.to_string().contains("/log/.lock"), "{error}");
         drop(held);
-        assert!(!is_held(&storage, dir).unwrap());
         DirectoryLock::take(&storage, dir).expect("free");
     }
 }

@@ -17,12 +17,10 @@ use crate::storage::{EntryKind, Storage};
 use crate::topic::{DirectoryName, TopicPartition};
 
 pub(crate) use checkpoints::{Checkpoint, CheckpointName};
-pub(crate) use lock::{DirectoryLock, is_held};
+pub(crate) use lock::DirectoryLock;
 pub(crate) use marker::Marker;
 pub(crate) use metadata::{new_topic_id, read_topic_id, write_topic_id};
-pub(crate) use owner::{
-    OWNER_ROWS, OwnerFacts, OwnerFile, OwnerRow, decide_owner, draw_incarnation,
-};
+pub(crate) use owner::{OwnerFacts, OwnerFile, OwnerRow, decide_owner, draw_incarnation};
 pub(crate) use reserve::Reserve;
 pub(crate) use topics_file::TopicsFile;
 

@@ -76,10 +76,6 @@ impl TopicsFile {
         self.topics.get(topic).map(Vec::as_slice)
     }
 
-    pub(crate) fn names(&self) -> impl Iterator<Item = &TopicName> {
-        self.topics.keys()
-    }
-
     pub(crate) fn set(&mut self, topic: TopicName, pairs: Vec<(String, String)>) {
         self.topics.insert(topic, pairs);
     }

@@ -109,10 +109,6 @@ impl PartitionDir {
         })
     }
 
-    pub(crate) fn name(&self) -> &TopicPartition {
-        &self.name
-    }
-
     /// The segments as their names and sizes say, ascending.
     fn segments(&self) -> Result<Vec<Arc<SegmentFiles>>> {
         let mut found: Vec<(Offset, u32)> = Vec::new();

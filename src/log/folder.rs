@@ -183,6 +183,11 @@ impl LogFolder {
         self.storage.remove_dir(folder)
     }
 
+    /// Makes the names of new partitions last.
+    pub(super) fn sync(&self) -> Result<()> {
+        self.storage.sync_dir(&self.dir)
+    }
+
     /// Keeps a little room for bad days.
     pub(super) fn fill_reserve(&self) -> Result<()> {
         Reserve::fill(&*self.storage, &self.dir)

@@ -196,8 +196,8 @@ impl LogCore {
     }
 
     /// Creates a topic. A crash between two steps leaves:
-    /// 1. the options written to `stratalog.topics`: a line without folders, which the next open drops;
-    /// 2. some folders made and synced: the topic with fewer partitions, which the next open completes from its options.
+    /// 1. the options written to `stratalog.topics`: a line without folders, which the next creation replaces;
+    /// 2. some folders made: the topic with fewer partitions, which the next open completes from its options.
     fn create_topic(&self, name: &TopicName, options: TopicOptions) -> Result<Arc<TopicCore>> {
         self.check_open()?;
         options.validate()?;

@@ -33,7 +33,6 @@ impl Log {
         let (folder, found) = LogFolder::open(Arc::clone(&storage), &dir, Arc::clone(&open_files))?;
         let shared = Arc::new(SharedByLog {
             clock: Arc::clone(&builder.clock),
-            open_files,
             sync_requests: SyncRequests::default(),
             unsynced: UnsyncedBudget::new(builder.unsynced_limit_bytes),
             make_room: give_back_reserve(&storage, &dir),
@@ -113,12 +112,37 @@ fn open_topics(
             partitions.insert(index, Partition { core });
             recovered.push(recovery);
         }
+        complete(folder, shared, &name, (&options, id), &mut partitions)?;
         topics.insert(
             name.clone(),
             Arc::new(TopicCore::new(name, id, options, partitions)),
         );
     }
     Ok((topics, recovered))
+}
+
+/// Makes the partitions that an interrupted creation left out. Only of topics with a line in `stratalog.topics`: those we have made.
+fn complete(
+    folder: &LogFolder,
+    shared: &Arc<SharedByLog>,
+    name: &TopicName,
+    (options, id): (&Arc<TopicOptions>, TopicId),
+    partitions: &mut BTreeMap<u32, Partition>,
+) -> Result<()> {
+    if folder.topics().get(name).is_none() {
+        return Ok(());
+    }
+    for index in 0..options.partitions {
+        if partitions.contains_key(&index) {
+            continue;
+        }
+        let partition = TopicPartition::new(name.clone(), index)?;
+        let home = folder.make_partition_dir(&partition, id)?;
+        let core = PartitionCore::create(partition, home, Arc::clone(options), Arc::clone(shared))?;
+        partitions.insert(index, Partition { core });
+        folder.sync()?;
+    }
+    Ok(())
 }
 
 /// The options in `stratalog.topics`, or the log's defaults for a topic without a line.

@@ -82,8 +82,8 @@ impl fmt::Display for RecoveryReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "opened in {:?}: row {} of the owner table, {}",
-            self.elapsed, self.owner.letter, self.owner.when
+            "opened in {:?}: row {} of the owner table, {}: {}",
+            self.elapsed, self.owner.letter, self.owner.when, self.owner.reason
         )?;
         for partition in &self.partitions {
             writeln!(f, "{}", partition.name)?;

@@ -27,7 +27,7 @@ impl Workers {
         let weak = Arc::downgrade(log);
         let bell = log.housekeeper.bell();
         let house = spawn("stratalog-house".to_owned(), move || {
-            housekeeper::run(&weak, &bell)
+            housekeeper::run(&weak, &bell);
         })?;
         log.workers.threads.lock().push(house);
         let weak = Arc::downgrade(log);

@@ -34,7 +34,7 @@ use crate::epochs::Epochs;
 use crate::error::{Error, Result};
 use crate::offset::Offset;
 use crate::producers::Producers;
-use crate::segment::{ActiveSegment, OpenFiles, SegmentHome, SegmentSettings};
+use crate::segment::{ActiveSegment, SegmentHome, SegmentSettings};
 use crate::stats::{Counters, PartitionStats};
 use crate::storage::{BootId, Latch};
 use crate::timestamp::{Clock, Timestamp};
@@ -49,8 +49,8 @@ pub use group_commit::{Durable, Ticket};
 pub use open::{Adopted, PartitionRecovery, TornTail};
 pub(crate) use open::{ClosedFacts, OpenFacts, Owner, open_read_only};
 pub use options::{FsyncPolicy, HighWatermark, Retention, TopicOptions, WritePath};
-pub(crate) use reader::{BatchStream, Found, Next, PartitionReader};
-pub(crate) use retention::{ClockState, ClockWatch};
+pub(crate) use reader::{BatchStream, Next, PartitionReader};
+pub(crate) use retention::ClockWatch;
 pub use retention::{DroppedBecause, KeptBecause, RetentionPlan, Segment, Verdict};
 pub(crate) use watermarks::{Opening, Published, Snapshot};
 pub use watermarks::{ReadUpTo, Watermarks};
@@ -59,7 +59,6 @@ pub use watermarks::{ReadUpTo, Watermarks};
 #[derive(Debug)]
 pub(crate) struct SharedByLog {
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) open_files: Arc<OpenFiles>,
     /// Partitions that want a sync, in the order of asking; flushers, or `maintain`, take from it.
     pub(crate) sync_requests: SyncRequests,
     /// Bytes of the whole log that no sync has covered; `append` waits beyond the limit.

@@ -46,7 +46,6 @@ impl Bench {
         let open_files = Arc::new(OpenFiles::new(16));
         let shared = Arc::new(SharedByLog {
             clock: Arc::clone(&clock) as _,
-            open_files: Arc::clone(&open_files),
             sync_requests: SyncRequests::default(),
             unsynced,
             make_room: super::MakeRoom::default(),

@@ -10,7 +10,7 @@ use crate::limits;
 use crate::offset::Offset;
 use crate::producers::Producers;
 use crate::segment::{
-    ActiveSegment, AtBadSpot, FileName, OffsetRule, SegmentFiles, SegmentHome, Step, rebuild,
+    ActiveSegment, FileName, OffsetRule, SegmentFiles, SegmentHome, Step, rebuild,
 };
 use crate::storage::replace_file;
 
@@ -132,7 +132,7 @@ impl PartitionCore {
     fn grow_again(&self, target: &SegmentFiles) -> Result<ActiveSegment> {
         let settings = Self::segment_settings(&self.options());
         let rule = self.published.snapshot().rule_for(target);
-        let passing = AtBadSpot::SkipBelow(Offset::MAX);
+        let passing = Offset::MAX;
         let mut aborted = Vec::new();
         aborted.extend(target.aborted(Offset::ZERO..Offset::MAX)?.0);
         let rebuilt = rebuild(
@@ -246,7 +246,7 @@ fn end_below(segment: &SegmentFiles, offset: Offset) -> Result<Offset> {
     loop {
         match walker.step()? {
             Step::Batch(found) if found.batch.last_offset() < offset => {
-                end = found.batch.next_offset()
+                end = found.batch.next_offset();
             }
             Step::OldFormat { to, .. } if to <= offset => end = to,
             Step::Batch(_) | Step::OldFormat { .. } | Step::Bad(_) | Step::End => return Ok(end),

@@ -239,10 +239,6 @@ impl Producers {
         });
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
-    }
-
     /// All producers, by id.
     pub(crate) fn list(&self) -> Vec<ProducerInfo> {
         self.by_id

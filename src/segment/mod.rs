@@ -24,13 +24,13 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::{Access, Storage, StorageFile};
 
-pub(crate) use active::{ActiveSegment, Reopened, SealedFacts, Unsealed};
+pub(crate) use active::{ActiveSegment, Reopened, SealedFacts};
 pub(crate) use check::IndexCheck;
 pub(crate) use copy::copy_tail;
 pub(crate) use file_name::FileName;
 pub(crate) use files::{SegmentFiles, SegmentShape};
 pub(crate) use open_files::OpenFiles;
-pub(crate) use rebuild::{AtBadSpot, GapKind, Rebuilt, SegmentGap, rebuild};
+pub(crate) use rebuild::{GapKind, Rebuilt, rebuild};
 pub(crate) use scan::{BadKind, BadSpot, OffsetRule, Step, WalkStart, WalkedBatch, Walker};
 pub use txn_index::AbortedTransaction;
 

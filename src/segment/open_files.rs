@@ -89,6 +89,7 @@ impl OpenFiles {
     }
 
     /// How many files are held open at the moment.
+    #[cfg(test)]
     pub(crate) fn open_count(&self) -> usize {
         self.open.lock().files.len()
     }

@@ -52,17 +52,10 @@ pub(crate) enum GapKind {
     OldFormat,
 }
 
-/// How far a rebuild goes when it meets a bad spot.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum AtBadSpot {
-    /// The walk ends there: the log ends (above the durable end).
-    Stop,
-    /// The walk goes on behind it, as a gap, when what is lost lies below this offset (the durable end); else it ends there.
-    SkipBelow(Offset),
-}
-
 /// Walks the `.log` of the segment at `base`; `visit` sees each good batch in order (folds of producers, epochs,
 /// transactions). Reads the files and writes nothing.
+///
+/// A bad spot is passed over, as a gap, when what is lost lies below `skip_below` (the durable end); above it the log ends there.
 ///
 /// # Errors
 /// What the medium or `visit` says; `NotFound` without a `.log`; `Unsupported` for a file above 2 GiB.
@@ -71,7 +64,7 @@ pub(crate) fn rebuild(
     base: Offset,
     rule: OffsetRule,
     settings: SegmentSettings,
-    at_bad: AtBadSpot,
+    skip_below: Offset,
     visit: &mut dyn FnMut(&WalkedBatch) -> Result<()>,
 ) -> Result<Rebuilt> {
     let path = home.path(FileName::Log(base));
@@ -93,7 +86,7 @@ pub(crate) fn rebuild(
     let mut walk = Walk {
         indexes: GrowingIndexes::new(base, settings),
         gaps: Vec::new(),
-        at_bad,
+        skip_below,
         visit,
     };
     let bad = walk.run(&mut walker)?;
@@ -122,7 +115,7 @@ pub(super) fn derive(walker: &mut Walker, base: Offset) -> Result<GrowingIndexes
     let mut walk = Walk {
         indexes: GrowingIndexes::new(base, settings),
         gaps: Vec::new(),
-        at_bad: AtBadSpot::SkipBelow(Offset::MAX),
+        skip_below: Offset::MAX,
         visit: &mut |_| Ok(()),
     };
     walk.run(walker)?;
@@ -133,7 +126,7 @@ pub(super) fn derive(walker: &mut Walker, base: Offset) -> Result<GrowingIndexes
 struct Walk<'v> {
     indexes: GrowingIndexes,
     gaps: Vec<SegmentGap>,
-    at_bad: AtBadSpot,
+    skip_below: Offset,
     visit: &'v mut dyn FnMut(&WalkedBatch) -> Result<()>,
 }
 
@@ -172,9 +165,7 @@ impl Walk<'_> {
     }
 
     fn pass(&mut self, walker: &mut Walker, spot: &BadSpot) -> Result<Option<Offset>> {
-        let AtBadSpot::SkipBelow(limit) = self.at_bad else {
-            return Ok(None);
-        };
+        let limit = self.skip_below;
         if spot.from >= limit {
             return Ok(None);
         }
@@ -184,6 +175,7 @@ impl Walk<'_> {
 
 impl Rebuilt {
     /// The largest record timestamp; `None` when no record has one.
+    #[cfg(test)]
     pub(crate) fn largest_timestamp(&self) -> Option<Timestamp> {
         self.indexes.largest().map(|largest| largest.timestamp)
     }

@@ -102,7 +102,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Outcome> {
     loop {
         let mut printed = false;
         for place in &mut places {
-            while let Some(record) = place.cursor.next() {
+            for record in place.cursor.by_ref() {
                 match record {
                     Ok(record) => print(options, place.index, &record, &mut out)?,
                     Err(error) => outcome = told(&error, outcome)?,

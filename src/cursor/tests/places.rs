@@ -257,12 +257,10 @@ fn four_cursors_in_threads_see_the_same_records_while_they_are_appended() {
         for _ in 0..4 {
             scope.spawn(|| {
                 let mut cursor = earliest(&bench);
-                let mut expected = 0;
-                for record in cursor.follow().take(COUNT as usize) {
+                for (expected, record) in (0..COUNT).zip(cursor.follow()) {
                     let record = record.expect("whole");
                     assert_eq!(record.offset().get(), expected);
                     assert_eq!(record.value(), Some(format!("v{expected}").as_bytes()));
-                    expected += 1;
                 }
             });
         }

@@ -41,6 +41,10 @@ fn a_wait_ends_when_something_is_appended_or_the_time_is_over() {
     let mut cursor = earliest(&bench);
     assert!(cursor.wait(Duration::ZERO).unwrap());
     assert!(cursor.next().is_some());
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the test asks how long a wait took"
+    )]
     let start = Instant::now();
     assert!(!cursor.wait(SHORT).unwrap());
     assert!(start.elapsed() >= SHORT);
@@ -67,13 +71,17 @@ fn a_wait_is_ended_by_a_cut_a_trim_and_the_close() {
     let bench = written(4, TopicOptions::default());
     let mut cursor = earliest(&bench);
     assert_eq!(cursor.by_ref().count(), 4);
-    let cut = || drop(bench.partition.replica().truncate_to(offset(2)).unwrap());
+    let cut = || {
+        bench.partition.replica().truncate_to(offset(2)).unwrap();
+    };
     assert!(meanwhile(cut, || cursor.wait(LONG).unwrap()));
     assert_eq!(seen(&mut cursor), [Seen::Gap(2, 4, GapCause::Truncated)]);
     let reset = || bench.partition.replica().reset_to(offset(9)).unwrap();
     assert!(meanwhile(reset, || cursor.wait(LONG).unwrap()));
     assert_eq!(seen(&mut cursor), [Seen::Gap(2, 9, GapCause::Trimmed)]);
-    let close = || drop(bench.core().close().unwrap());
+    let close = || {
+        bench.core().close().unwrap();
+    };
     let closed = meanwhile(close, || cursor.wait(LONG));
     assert_eq!(kind(closed), ErrorKind::Closed);
 }
@@ -87,7 +95,7 @@ fn following_blocks_at_the_tail_and_ends_with_the_log() {
     let change = move || {
         append(writer, 3);
         while last.recv().expect("five records") != 4 {}
-        drop(writer.core().close().unwrap());
+        writer.core().close().unwrap();
     };
     let followed = meanwhile(change, || {
         let offset = |record: crate::error::Result<crate::batch::StoredRecord>| {
@@ -105,7 +113,9 @@ fn a_reader_of_what_is_durable_is_woken_by_a_sync() {
     let bench = written(1, TopicOptions::default());
     let mut cursor = earliest(&bench).read_up_to(ReadUpTo::Durable);
     assert!(!cursor.wait(SHORT).unwrap());
-    let sync = || drop(bench.partition.sync().unwrap());
+    let sync = || {
+        bench.partition.sync().unwrap();
+    };
     assert!(meanwhile(sync, || cursor.wait(LONG).unwrap()));
     assert_eq!(seen(&mut cursor), records(0..1));
 }
@@ -122,7 +132,9 @@ fn an_awaited_cursor_is_woken_by_an_append() {
     )
     .unwrap();
     assert_eq!(seen(&mut cursor), records(1..2));
-    let close = || drop(bench.core().close().unwrap());
+    let close = || {
+        bench.core().close().unwrap();
+    };
     let closed = meanwhile(close, || block_on(Box::pin(cursor.readable())));
     assert_eq!(kind(closed), ErrorKind::Closed);
 }
@@ -249,6 +261,8 @@ fn a_stream_waits_at_the_tail_and_ends_with_the_log() {
     }
     let third = meanwhile(|| append(&bench, 1), &mut next);
     assert_eq!(third.unwrap().unwrap().offset(), offset(2));
-    let close = || drop(bench.core().close().unwrap());
+    let close = || {
+        bench.core().close().unwrap();
+    };
     assert!(meanwhile(close, &mut next).is_none());
 }

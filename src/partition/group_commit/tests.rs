@@ -240,8 +240,16 @@ fn appending_syncing_trimming_and_cutting_at_once_neither_hang_nor_lose_the_orde
         }
     };
     std::thread::scope(|scope| {
-        scope.spawn(|| until_done(&|| drop(bench.partition.sync().unwrap())));
-        scope.spawn(|| until_done(&|| drop(bench.flush_once().unwrap())));
+        scope.spawn(|| {
+            until_done(&|| {
+                bench.partition.sync().unwrap();
+            });
+        });
+        scope.spawn(|| {
+            until_done(&|| {
+                bench.flush_once().unwrap();
+            });
+        });
         scope.spawn(|| until_done(&|| bench.core().roll_if_idle().unwrap()));
         scope.spawn(|| {
             until_done(&|| {
@@ -266,7 +274,7 @@ fn appending_syncing_trimming_and_cutting_at_once_neither_hang_nor_lose_the_orde
                 scope.spawn(|| {
                     for _ in 0..RECORDS {
                         let ticket = bench.partition.submit(Record::new("x")).unwrap();
-                        if ticket.offset().get() % 64 == 0
+                        if ticket.offset().get().is_multiple_of(64)
                             && let Err(error) = ticket.wait_durable()
                         {
                             assert_eq!(error.kind(), ErrorKind::Gap, "{error}");

@@ -30,8 +30,8 @@ use crate::error::{Error, ErrorKind, GapCause, Result};
 use crate::offset::Offset;
 use crate::producers::Producers;
 use crate::segment::{
-    AbortedTransaction, ActiveSegment, AtBadSpot, FileName, Reopened, SealedFacts, SegmentFiles,
-    SegmentHome, SegmentSettings, SegmentShape, rebuild,
+    AbortedTransaction, ActiveSegment, FileName, Reopened, SealedFacts, SegmentFiles, SegmentHome,
+    SegmentSettings, SegmentShape, rebuild,
 };
 use crate::timestamp::Timestamp;
 use crate::topic::TopicPartition;
@@ -428,9 +428,9 @@ impl<'a> Opener<'a> {
                     };
                     return Ok((placed, None));
                 }
-                Reopened::Damaged(_) => {
-                    let name = FileName::OffsetIndex(base).to_string();
-                    self.report.derived.push(name);
+                Reopened::Damaged(what) => {
+                    let name = FileName::OffsetIndex(base);
+                    self.report.derived.push(format!("{name} ({what})"));
                 }
             }
         }
@@ -572,7 +572,7 @@ impl<'a> Opener<'a> {
     ) -> Result<()> {
         let base = files.base();
         let rule = bounds.rule(base);
-        let skip = AtBadSpot::SkipBelow(Offset::MAX);
+        let skip = Offset::MAX;
         let rebuilt = rebuild(self.home, base, rule, self.settings, skip, &mut |_| Ok(()))?;
         match rebuilt.write_indexes(self.home, aborted, sealed_at) {
             Ok(_) => self

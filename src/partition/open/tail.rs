@@ -14,8 +14,8 @@ use crate::partition::recovery::{
     ChainFact, ChainPlan, Link, SpotPlace, TailFact, TailPlan, Unsynced, chain_row, tail_row,
 };
 use crate::segment::{
-    AbortedTransaction, ActiveSegment, AtBadSpot, BadKind, BadSpot, FileName, GapKind, OffsetRule,
-    Rebuilt, SealedFacts, SegmentFiles, SegmentShape, copy_tail, rebuild,
+    AbortedTransaction, ActiveSegment, BadKind, BadSpot, FileName, GapKind, OffsetRule, Rebuilt,
+    SealedFacts, SegmentFiles, SegmentShape, copy_tail, rebuild,
 };
 use crate::storage::Access;
 use crate::timestamp::Timestamp;
@@ -116,7 +116,7 @@ impl Opener<'_> {
             segment.base,
             bounds.rule(segment.base),
             self.settings,
-            AtBadSpot::SkipBelow(bounds.durable_end),
+            bounds.durable_end,
             &mut |found| {
                 let base = found.batch.base_offset();
                 if base >= next {

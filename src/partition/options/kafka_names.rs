@@ -87,7 +87,7 @@ impl TopicOptions {
             "retention.bytes" => self.retention.bytes = bound(key, value)?,
             "stratalog.fsync" => self.fsync = parse_fsync(value)?,
             "stratalog.high.watermark" => {
-                self.high_watermark = named(key, &HIGH_WATERMARKS, value)?
+                self.high_watermark = named(key, &HIGH_WATERMARKS, value)?;
             }
             "stratalog.write.path" => self.write_path = named(key, &WRITE_PATHS, value)?,
             "compression.type" => self.compression = parse_codec(value)?,

@@ -212,11 +212,6 @@ impl Walker {
         self.expected
     }
 
-    /// Where the walk ends at present.
-    pub(crate) fn end(&self) -> FilePosition {
-        FilePosition::from_u64(self.end).unwrap_or(FilePosition::new(u32::MAX))
-    }
-
     /// The segment has grown.
     pub(crate) fn extend_end(&mut self, end: FilePosition) {
         let grown = end.to_u64().saturating_sub(self.end);

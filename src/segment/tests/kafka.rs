@@ -1,7 +1,7 @@
 //! Segments that Apache Kafka wrote (`tests/fixtures/kafka`): walked, and their indexes held against ours.
 
 use super::*;
-use crate::segment::rebuild::{AtBadSpot, rebuild};
+use crate::segment::rebuild::rebuild;
 use crate::segment::{SegmentFiles, SegmentShape};
 use crate::storage::{Disk, EntryKind};
 
@@ -73,17 +73,10 @@ fn segments_of_kafka_walk_to_their_end_and_their_indexes_answer_as_ours_do() {
     {
         let mut batches = Vec::new();
         let rule = OffsetRule::Ascending;
-        let rebuilt = rebuild(
-            &home,
-            base,
-            rule,
-            settings(),
-            AtBadSpot::Stop,
-            &mut |found| {
-                batches.push(found.clone());
-                Ok(())
-            },
-        )
+        let rebuilt = rebuild(&home, base, rule, settings(), Offset::ZERO, &mut |found| {
+            batches.push(found.clone());
+            Ok(())
+        })
         .expect("readable");
         assert!(
             rebuilt.bad.is_none() || is_torn,

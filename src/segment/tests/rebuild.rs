@@ -3,16 +3,16 @@
 use super::*;
 use crate::error::{Error, ErrorKind};
 use crate::ids::ProducerId;
-use crate::segment::rebuild::{AtBadSpot, GapKind, Rebuilt, SegmentGap, rebuild};
+use crate::segment::rebuild::{GapKind, Rebuilt, SegmentGap, rebuild};
 use crate::segment::{AbortedTransaction, BadKind, SegmentFiles, SegmentShape, copy_tail};
 
-fn rebuilt(home: &SegmentHome, base: u64, rule: OffsetRule, at_bad: AtBadSpot) -> Rebuilt {
+fn rebuilt(home: &SegmentHome, base: u64, rule: OffsetRule, skip_below: Offset) -> Rebuilt {
     rebuild(
         home,
         offset(base),
         rule,
         settings(),
-        at_bad,
+        skip_below,
         &mut |_| Ok(()),
     )
     .expect("memory reads")
@@ -35,7 +35,7 @@ fn a_rebuilt_segment_has_the_files_that_a_seal_writes() {
     let other = home();
     write_log(&other, 50, &log.expect("there"));
     write_file(&other, names[3], &[1; 34]);
-    let rebuilt = rebuilt(&other, 50, OffsetRule::Dense, AtBadSpot::Stop);
+    let rebuilt = rebuilt(&other, 50, OffsetRule::Dense, Offset::ZERO);
     assert_eq!((rebuilt.bad.is_none(), rebuilt.end), (true, offset(950)));
     assert_eq!(rebuilt.largest_timestamp(), Some(at_ms(1_299)));
     let written = rebuilt
@@ -58,7 +58,7 @@ fn each_good_batch_is_visited_in_order_and_an_error_of_the_visitor_ends_the_walk
         offset(0),
         rule,
         settings(),
-        AtBadSpot::Stop,
+        Offset::ZERO,
         &mut |found| {
             seen.push(found.batch.base_offset().get());
             Ok(())
@@ -71,7 +71,7 @@ fn each_good_batch_is_visited_in_order_and_an_error_of_the_visitor_ends_the_walk
         offset(0),
         rule,
         settings(),
-        AtBadSpot::Stop,
+        Offset::ZERO,
         &mut |_| Err(Error::new(ErrorKind::Fenced, "an old producer")),
     )
     .expect_err("the visitor's");
@@ -109,7 +109,7 @@ fn random_corruption_at_a_random_point_keeps_exactly_the_records_before_it() {
             .count();
         let home = home();
         write_log(&home, 0, &bytes);
-        let rebuilt = rebuilt(&home, 0, OffsetRule::Dense, AtBadSpot::Stop);
+        let rebuilt = rebuilt(&home, 0, OffsetRule::Dense, Offset::ZERO);
         let valid: usize = batches[..kept].iter().map(Vec::len).sum();
         assert_eq!(rebuilt.valid.get() as usize, valid, "SEED={}", random.seed);
         assert_eq!(rebuilt.end.get(), 3 * kept as u64, "SEED={}", random.seed);
@@ -142,7 +142,7 @@ fn a_resumed_segment_appends_and_seals_as_if_nothing_had_happened() {
     for name in &FileName::of_segment(offset(0))[1..] {
         write_file(&home, *name, b"stale");
     }
-    let rebuilt = rebuilt(&home, 0, OffsetRule::Dense, AtBadSpot::Stop);
+    let rebuilt = rebuilt(&home, 0, OffsetRule::Dense, Offset::ZERO);
     assert_eq!(
         rebuilt.bad.as_ref().map(|spot| spot.kind),
         Some(BadKind::ZeroTail)
@@ -188,8 +188,8 @@ fn damage_below_the_durable_end_is_a_gap_and_damage_above_it_the_end() {
         (21, vec![gap(2), gap(6)], 30),
         (30, vec![gap(2), gap(6)], 30),
     ] {
-        let at_bad = AtBadSpot::SkipBelow(offset(durable));
-        let rebuilt = rebuilt(&home, 0, OffsetRule::Dense, at_bad);
+        let skip_below = offset(durable);
+        let rebuilt = rebuilt(&home, 0, OffsetRule::Dense, skip_below);
         assert_eq!(
             (&rebuilt.gaps, rebuilt.end),
             (&gaps, offset(end)),
@@ -210,7 +210,7 @@ fn a_rebuilt_index_of_aborted_transactions_reads_as_it_was_given() {
         last: offset(30),
         last_stable: offset(31),
     };
-    let rebuilt = rebuilt(&home, 0, OffsetRule::Dense, AtBadSpot::Stop);
+    let rebuilt = rebuilt(&home, 0, OffsetRule::Dense, Offset::ZERO);
     let facts = rebuilt
         .write_indexes(&home, &[entry], at_ms(1))
         .expect("written");

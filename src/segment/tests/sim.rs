@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::segment::rebuild::{AtBadSpot, Rebuilt, rebuild};
+use crate::segment::rebuild::{Rebuilt, rebuild};
 use crate::storage::sim::{Fault, Keep, Repeat, Sim};
 
 fn home_on_sim(sim: &Sim) -> SegmentHome {
@@ -22,14 +22,9 @@ fn after(home: &SegmentHome, sim: Sim) -> SegmentHome {
 
 fn walked(home: &SegmentHome) -> Rebuilt {
     let rule = OffsetRule::Dense;
-    rebuild(
-        home,
-        offset(0),
-        rule,
-        settings(),
-        AtBadSpot::Stop,
-        &mut |_| Ok(()),
-    )
+    rebuild(home, offset(0), rule, settings(), Offset::ZERO, &mut |_| {
+        Ok(())
+    })
     .expect("readable")
 }
 

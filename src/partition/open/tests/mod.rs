@@ -86,7 +86,6 @@ fn open_with(
     let home = home_on(storage);
     let shared = SharedByLog {
         clock: Arc::new(ManualClock::at(Timestamp::from_millis(START_MS + 1_000))),
-        open_files: Arc::clone(&home.open_files),
         sync_requests: SyncRequests::default(),
         unsynced: UnsyncedBudget::default(),
         make_room: MakeRoom::default(),
