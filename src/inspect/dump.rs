@@ -4,15 +4,14 @@
 //! it takes away.
 
 use std::io::Write;
-use std::sync::Arc;
 
-use super::PartitionDir;
 use super::json::JsonLine;
-use crate::batch::{RecordBatch, RecordRef, TimestampType};
-use crate::error::{Error, Result};
+use super::{PartitionDir, positions_above};
+use crate::batch::{BatchHeader, HEADER_BYTES, RecordBatch, RecordRef, TimestampType};
+use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::offset::{FilePosition, Offset};
-use crate::segment::{BadKind, BadSpot, OffsetRule, SegmentFiles, Step, WalkStart, Walker};
+use crate::segment::{BadKind, BadSpot, FileName, OffsetRule, SegmentFiles, Step, Walker};
 
 /// How `dump` writes.
 #[non_exhaustive]
@@ -32,8 +31,8 @@ pub struct DumpSummary {
     pub records: u64,
     /// Places that cannot be read.
     pub damaged: u64,
-    /// Runs of batches in message format 0 or 1.
-    pub old_formats: u64,
+    /// Runs of batches in message format 0 or 1, and batches in a codec that this build leaves out.
+    pub unsupported: u64,
 }
 
 /// Where the lines go, and what was met so far.
@@ -54,66 +53,73 @@ struct Fault<'a> {
 }
 
 pub(super) fn dump(partition: &PartitionDir, out: &mut dyn Write) -> Result<DumpSummary> {
+    partition.check_kinds()?;
     let mut dump = Dump {
         out,
         summary: DumpSummary::default(),
     };
-    let mut expected = Offset::ZERO;
-    for segment in partition.segments()? {
-        expected = dump.segment(&segment, expected.max(segment.base()))?;
+    let facts = partition.own_facts()?;
+    let dense_from = facts.and_then(|facts| facts.dense_from);
+    let segments = partition.segments()?;
+    for (index, segment) in segments.iter().enumerate() {
+        let rule = match dense_from {
+            Some(from) if segment.base() >= from => OffsetRule::Dense,
+            _ => OffsetRule::Ascending,
+        };
+        let next = segments.get(index + 1).map(|next| next.base());
+        dump.segment(segment, rule, next)?;
     }
     Ok(dump.summary)
 }
 
 impl Dump<'_> {
-    /// One segment; returns the offset that the next one may start with.
-    fn segment(&mut self, segment: &Arc<SegmentFiles>, expected: Offset) -> Result<Offset> {
-        let path = segment.log_path();
-        let file = path
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default();
-        let mut walker = Walker::new(
-            segment.log_file()?,
-            &path,
-            WalkStart {
-                position: FilePosition::ZERO,
-                end: segment.size(),
-                expected,
-                rule: OffsetRule::Ascending,
-                max_decompressed_bytes: limits::DEFAULT_MAX_DECOMPRESSED_BYTES,
-            },
-        );
+    /// One segment; `next` is where the one behind it starts.
+    fn segment(
+        &mut self,
+        segment: &SegmentFiles,
+        rule: OffsetRule,
+        next: Option<Offset>,
+    ) -> Result<()> {
+        let file = FileName::Log(segment.base()).to_string();
+        let walker = segment.walk(rule, limits::DEFAULT_MAX_DECOMPRESSED_BYTES)?;
+        let mut walker = walker.below(segment.end());
         loop {
             match walker.step()? {
                 Step::Batch(walked) => self.batch(&file, walked.position, &walked.batch)?,
                 Step::OldFormat { position, from, to } => {
-                    self.summary.old_formats += 1;
+                    self.summary.unsupported += 1;
                     let what = "message format 0 or 1, which is not read here";
-                    self.error(
-                        &file,
-                        Fault {
-                            position,
-                            offset: Some(from),
-                            what,
-                            from,
-                            to: Some(to),
-                        },
-                    )?;
+                    let fault = Fault {
+                        position,
+                        offset: Some(from),
+                        what,
+                        from,
+                        to: Some(to),
+                    };
+                    self.error(&file, fault)?;
                 }
                 Step::Bad(spot) => {
-                    let positions = segment.positions_above(spot.position)?;
-                    let next = walker.skip(&spot, &positions)?;
-                    self.bad(&file, &spot, next)?;
-                    if next.is_none() {
-                        return Ok(walker.expected());
+                    let positions = positions_above(segment, spot.position)?;
+                    let found = walker.skip(&spot, &positions)?;
+                    self.summary.damaged += 1;
+                    let fault = Fault {
+                        position: spot.position,
+                        offset: named_offset(&spot, &walker, segment.size())?,
+                        what: spot.what,
+                        from: spot.from,
+                        to: found.or(next.map(|next| next.max(spot.from))),
+                    };
+                    self.error(&file, fault)?;
+                    if found.is_none() {
+                        return Ok(());
                     }
                 }
-                Step::End => return Ok(walker.expected()),
+                Step::End => return Ok(()),
             }
         }
     }
 
+    /// A batch and its records; records behind one that cannot be decoded are lost.
     fn batch(&mut self, file: &str, position: FilePosition, batch: &RecordBatch) -> Result<()> {
         self.summary.batches += 1;
         self.line(batch_line(file, position, batch))?;
@@ -126,7 +132,10 @@ impl Dump<'_> {
                     self.line(record_line(&record, batch.is_control()))?;
                 }
                 Err(error) => {
-                    self.summary.damaged += 1;
+                    match error.kind() {
+                        ErrorKind::Unsupported => self.summary.unsupported += 1,
+                        _ => self.summary.damaged += 1,
+                    }
                     let what = format!("unreadable records: {error}");
                     let offset = Some(batch.base_offset());
                     let to = Some(batch.next_offset());
@@ -144,26 +153,6 @@ impl Dump<'_> {
             }
         }
         Ok(())
-    }
-
-    fn bad(&mut self, file: &str, spot: &BadSpot, next: Option<Offset>) -> Result<()> {
-        self.summary.damaged += 1;
-        // Kafka names the offset only where the header could be read and the batch is all there.
-        let offset = match spot.kind {
-            BadKind::Content => spot.header_offset,
-            BadKind::Header | BadKind::Incomplete | BadKind::ZeroTail => None,
-        };
-        let (position, what, from) = (spot.position, spot.what, spot.from);
-        self.error(
-            file,
-            Fault {
-                position,
-                offset,
-                what,
-                from,
-                to: next,
-            },
-        )
     }
 
     fn error(&mut self, file: &str, fault: Fault<'_>) -> Result<()> {
@@ -185,6 +174,24 @@ impl Dump<'_> {
             .write_all(line.finish().as_bytes())
             .map_err(|error| Error::io("write a line of the dump", "<output>", error))
     }
+}
+
+/// Kafka's dump names the offset where the header can be read and the batch is all there.
+fn named_offset(spot: &BadSpot, walker: &Walker, end: FilePosition) -> Result<Option<Offset>> {
+    let is_whole = match spot.kind {
+        BadKind::Content => true,
+        BadKind::Incomplete | BadKind::ZeroTail => false,
+        BadKind::Header => {
+            let mut header = [0; HEADER_BYTES];
+            let read = walker.file().read_at(&mut header, spot.position.to_u64())?;
+            let header = BatchHeader::read(header.get(..read).unwrap_or_default()).ok();
+            header.is_some_and(|header| {
+                let size = u64::from(header.size_bytes());
+                size <= end.to_u64().saturating_sub(spot.position.to_u64())
+            })
+        }
+    };
+    Ok(spot.header_offset.filter(|_| is_whole))
 }
 
 fn batch_line(file: &str, position: FilePosition, batch: &RecordBatch) -> JsonLine {

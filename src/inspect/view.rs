@@ -42,12 +42,13 @@ pub struct PartitionView {
 }
 
 impl Log {
-    /// Opens a log directory for reading only, also beside a live writer in another process. Writes nothing, locks nothing.
+    /// Opens a log directory for reading only, also beside a live writer in another process. Writes nothing, locks nothing. Links in
+    /// the path are followed, links in the directory are not.
     ///
     /// # Errors
     /// `NotFound` when there is no such directory; `Io`.
     pub fn view(path: impl AsRef<Path>) -> Result<LogView> {
-        LogView::open(Arc::new(Disk::new()), path.as_ref())
+        LogView::open(Arc::new(Disk::new()), &Disk::resolve(path.as_ref())?)
     }
 }
 

@@ -42,7 +42,7 @@ use crate::topic::TopicPartition;
 
 pub use append::AppendOutcome;
 pub(crate) use facts::{
-    FactsFound, Incarnation, SegmentList, SideFiles, read_facts, read_segment_list,
+    Facts, FactsFound, Incarnation, SegmentList, SideFiles, read_facts, read_segment_list,
 };
 pub(crate) use group_commit::{Commit, CommitTurn, Lingering, SyncRequests, UnsyncedBudget};
 pub use group_commit::{Durable, Ticket};

@@ -25,7 +25,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::storage::{Access, Storage, StorageFile};
 
 pub(crate) use active::{ActiveSegment, Reopened, SealedFacts};
-pub(crate) use check::IndexCheck;
+pub(crate) use check::{Ended, IndexCheck};
 pub(crate) use copy::copy_tail;
 pub(crate) use file_name::FileName;
 pub(crate) use files::{SegmentFiles, SegmentShape};

@@ -9,9 +9,9 @@
     reason = "this is the one module that touches files of the system"
 )]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The disk of this machine.
 ///
@@ -24,6 +24,11 @@ impl Disk {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The directory that `path` means: absolute, links followed. For a path that a user gave; beneath it no link is followed.
+    pub(crate) fn resolve(path: &Path) -> Result<PathBuf> {
+        std::fs::canonicalize(path).map_err(|error| Error::io("find the directory", path, error))
     }
 }
 
@@ -47,8 +52,7 @@ mod unix {
         Access, BootId, Entry, EntryKind, Space, Storage, StorageFile, StorageLock,
         first_prepared_byte, private,
     };
-    use super::{Disk, Error, ErrorKind, Path};
-    use crate::error::Result;
+    use super::{Disk, Error, ErrorKind, Path, Result};
 
     /// Beneath every open: no link is followed, nothing blocks, no child process inherits it.
     const SAFELY: OFlags = OFlags::NOFOLLOW
@@ -385,8 +389,7 @@ mod elsewhere {
     use std::sync::Arc;
 
     use super::super::{Access, BootId, Entry, Space, Storage, StorageFile, StorageLock};
-    use super::{Disk, Error, ErrorKind, Path};
-    use crate::error::Result;
+    use super::{Disk, Error, ErrorKind, Path, Result};
 
     impl Storage for Disk {
         fn open(&self, path: &Path, _: Access) -> Result<Arc<dyn StorageFile>> {

@@ -14,6 +14,7 @@ mod architecture;
 mod full_disk;
 mod kafka_batches;
 mod kafka_fixtures;
+mod kafka_inspected;
 mod kafka_jury;
 mod kafka_opened;
 mod kafka_written;

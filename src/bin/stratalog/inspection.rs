@@ -19,7 +19,7 @@ pub(crate) fn dump(dir: &Path) -> anyhow::Result<Outcome> {
     out.flush()?;
     Ok(if summary.damaged > 0 {
         Outcome::Damage
-    } else if summary.old_formats > 0 {
+    } else if summary.unsupported > 0 {
         Outcome::OldFormat
     } else {
         Outcome::Done
@@ -71,7 +71,7 @@ fn print_all(findings: inspect::Verification) -> anyhow::Result<Outcome> {
         writeln!(std::io::stdout().lock(), "{finding}")?;
         if finding.is_damage() {
             outcome = Outcome::Damage;
-        } else if finding.kind() == FindingKind::OldFormat && outcome == Outcome::Done {
+        } else if finding.kind() == FindingKind::Unsupported && outcome == Outcome::Done {
             outcome = Outcome::OldFormat;
         }
     }

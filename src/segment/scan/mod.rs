@@ -197,6 +197,12 @@ impl Walker {
         walker
     }
 
+    /// No batch of the walk reaches `end`: another segment starts there, and a base offset that says otherwise is damaged.
+    pub(crate) fn below(mut self, end: Offset) -> Self {
+        self.highest = self.highest.min(end.saturating_sub(1));
+        self
+    }
+
     /// The file that is walked, which stays open as long as somebody holds it.
     pub(crate) fn file(&self) -> &Arc<dyn StorageFile> {
         self.window.file()
