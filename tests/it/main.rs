@@ -11,6 +11,8 @@
 )]
 
 mod architecture;
+#[cfg(feature = "cli")]
+mod cli;
 mod full_disk;
 mod kafka_batches;
 mod kafka_fixtures;

@@ -1,14 +1,17 @@
 //! `stratalog append`: lines in, records out.
 
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
-use stratalog::{Log, Record, Topic, TopicOptions};
+use stratalog::{Log, Partition, Record, Topic, TopicOptions, limits};
 
 use crate::Outcome;
 use crate::lines::Line;
+
+/// JSON may write each byte of a record as six (`\u0000`); nothing longer can be a record.
+const MOST_LINE_BYTES: u64 = 6 * limits::MAX_BATCH_BYTES as u64;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -24,6 +27,22 @@ pub(crate) struct Options {
     json: bool,
 }
 
+/// Where the records go.
+enum Place {
+    Partition(Partition),
+    ByKey(Topic),
+}
+
+impl Place {
+    fn submit(&self, record: Record<'_>) -> anyhow::Result<()> {
+        match self {
+            Self::Partition(partition) => partition.submit(record)?,
+            Self::ByKey(topic) => topic.submit(record)?,
+        };
+        Ok(())
+    }
+}
+
 pub(crate) fn run(options: &Options) -> anyhow::Result<Outcome> {
     let wanted = options
         .partition
@@ -32,7 +51,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Outcome> {
         .defaults(TopicOptions::default().partitions(wanted))
         .open()?;
     let topic = log.topic(&options.topic)?;
-    let appended = append_lines(options, &topic);
+    let place = match options.partition {
+        Some(index) => Place::Partition(topic.partition(index)?),
+        None => Place::ByKey(topic),
+    };
+    let appended = append_lines(options, &place);
     // What was appended before a bad line stays, and is made durable.
     let closed = log.close();
     let appended = appended?;
@@ -45,29 +68,32 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn append_lines(options: &Options, topic: &Topic) -> anyhow::Result<u64> {
+/// Appends line by line, so that what was read before a bad line is there; returns how many.
+fn append_lines(options: &Options, place: &Place) -> anyhow::Result<u64> {
     let mut input = std::io::stdin().lock();
     let mut line = Vec::new();
-    let mut number = 0u64;
+    let mut count = 0u64;
     loop {
         line.clear();
-        if input
-            .read_until(b'\n', &mut line)
-            .context("cannot read standard input")?
-            == 0
-        {
-            return Ok(number);
+        let mut limited = (&mut input).take(MOST_LINE_BYTES);
+        let read = limited.read_until(b'\n', &mut line);
+        if read.context("cannot read standard input")? == 0 {
+            return Ok(count);
         }
-        number += 1;
+        let number = count + 1;
+        if line.len() as u64 >= MOST_LINE_BYTES {
+            bail!("line {number}: longer than any record: {MOST_LINE_BYTES} bytes");
+        }
         let text = line.strip_suffix(b"\n").unwrap_or(&line);
         let text = text.strip_suffix(b"\r").unwrap_or(text);
-        append_line(options, topic, text).with_context(|| format!("line {number}"))?;
+        append_line(options, place, text).with_context(|| format!("line {number}"))?;
+        count = number;
     }
 }
 
-fn append_line(options: &Options, topic: &Topic, text: &[u8]) -> anyhow::Result<()> {
+fn append_line(options: &Options, place: &Place, text: &[u8]) -> anyhow::Result<()> {
     if !options.json {
-        return submit(options, topic, Record::new(text));
+        return place.submit(Record::new(text));
     }
     let line = Line::parse(std::str::from_utf8(text).context("this is no UTF-8")?)?;
     let headers: Vec<(&str, Option<&[u8]>)> = line
@@ -84,13 +110,5 @@ fn append_line(options: &Options, topic: &Topic, text: &[u8]) -> anyhow::Result<
     if let Some(at) = line.timestamp {
         record = record.timestamp(at);
     }
-    submit(options, topic, record)
-}
-
-fn submit(options: &Options, topic: &Topic, record: Record<'_>) -> anyhow::Result<()> {
-    match options.partition {
-        Some(index) => topic.partition(index)?.submit(record)?,
-        None => topic.submit(record)?,
-    };
-    Ok(())
+    place.submit(record)
 }

@@ -2,7 +2,7 @@
 
 use std::io::{BufWriter, IsTerminal, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -13,6 +13,8 @@ use crate::Outcome;
 /// A progress bar is shown once a check takes this long.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+const REDRAWN_EVERY: Duration = Duration::from_millis(100);
+
 pub(crate) fn dump(dir: &Path) -> anyhow::Result<Outcome> {
     let mut out = BufWriter::new(std::io::stdout().lock());
     let summary = inspect::dump(dir, Format::Json, &mut out)?;
@@ -20,7 +22,7 @@ pub(crate) fn dump(dir: &Path) -> anyhow::Result<Outcome> {
     Ok(if summary.damaged > 0 {
         Outcome::Damage
     } else if summary.unsupported > 0 {
-        Outcome::OldFormat
+        Outcome::Unsupported
     } else {
         Outcome::Done
     })
@@ -40,19 +42,18 @@ pub(crate) fn offsets(dir: &Path, targets: &[String]) -> anyhow::Result<Outcome>
 pub(crate) fn verify(dir: &Path) -> anyhow::Result<Outcome> {
     let findings = inspect::verify(dir)?;
     let progress = findings.progress();
-    let done = AtomicBool::new(false);
     let outcome = std::thread::scope(|scope| {
+        // Dropped when the work ends, however it ends.
+        let (_at_work, ended) = mpsc::channel();
         if std::io::stderr().is_terminal() {
-            scope.spawn(|| show(&progress, &done));
+            scope.spawn(|| show(&progress, ended));
         }
-        let outcome = print_all(findings);
-        done.store(true, Ordering::Release);
-        outcome
+        print_all(findings)
     })?;
-    let verdict = if outcome == Outcome::Done {
-        "ok"
-    } else {
-        "damaged"
+    let verdict = match outcome {
+        Outcome::Done => "ok",
+        Outcome::Damage => "damaged",
+        Outcome::Unsupported => "ok as far as it can be read",
     };
     writeln!(
         std::io::stdout().lock(),
@@ -72,21 +73,20 @@ fn print_all(findings: inspect::Verification) -> anyhow::Result<Outcome> {
         if finding.is_damage() {
             outcome = Outcome::Damage;
         } else if finding.kind() == FindingKind::Unsupported && outcome == Outcome::Done {
-            outcome = Outcome::OldFormat;
+            outcome = Outcome::Unsupported;
         }
     }
     Ok(outcome)
 }
 
 /// A bar on the terminal, once the check takes longer than anybody's patience.
-fn show(progress: &Progress, done: &AtomicBool) {
+fn show(progress: &Progress, ended: mpsc::Receiver<()>) {
     let bar = ProgressBar::hidden();
     if let Ok(style) = ProgressStyle::with_template("{bytes}/{total_bytes} {bar:40} {eta}") {
         bar.set_style(style);
     }
     let started = Instant::now();
-    while !done.load(Ordering::Acquire) {
-        std::thread::sleep(Duration::from_millis(100));
+    while ended.recv_timeout(REDRAWN_EVERY) == Err(RecvTimeoutError::Timeout) {
         if bar.is_hidden() && started.elapsed() > PATIENCE {
             bar.set_draw_target(ProgressDrawTarget::stderr());
         }

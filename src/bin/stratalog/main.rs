@@ -49,7 +49,7 @@ enum Command {
         json: bool,
         /// The partition's directory, e.g. data/user_clicks-0.
         dir: PathBuf,
-        /// EARLIEST, LATEST, MAX_TIMESTAMP or milliseconds since 1970.
+        /// EARLIEST, LATEST, MAX_TIMESTAMP, EARLIEST_LOCAL, LATEST_TIERED or milliseconds since 1970.
         #[arg(required = true, allow_negative_numbers = true)]
         targets: Vec<String>,
     },
@@ -65,7 +65,8 @@ enum Command {
 enum Outcome {
     Done = 0,
     Damage = 12,
-    OldFormat = 16,
+    /// Old message formats, or codecs that this build leaves out.
+    Unsupported = 16,
 }
 
 fn main() -> ExitCode {
@@ -102,15 +103,10 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// The exit code that tells the kind of an error to a script.
 fn exit_code(error: &anyhow::Error) -> u8 {
-    let Some(error) = error
-        .chain()
-        .find_map(|cause| cause.downcast_ref::<stratalog::Error>())
-    else {
-        return if error.chain().any(|cause| cause.is::<std::io::Error>()) {
-            10
-        } else {
-            15
-        };
+    let mut causes = error.chain();
+    let Some(error) = causes.find_map(|cause| cause.downcast_ref::<stratalog::Error>()) else {
+        let is_io = error.chain().any(|cause| cause.is::<std::io::Error>());
+        return if is_io { 10 } else { 15 };
     };
     match error.kind() {
         ErrorKind::Full => 11,

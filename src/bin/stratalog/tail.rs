@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
-use stratalog::{Cursor, ErrorKind, Log, Offset, PartitionView, Start, StoredRecord, Timestamp};
+use stratalog::{Cursor, GapCause, Log, Offset, PartitionView, Start, StoredRecord, Timestamp};
 
 use crate::Outcome;
 use crate::lines;
@@ -105,7 +105,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Outcome> {
             for record in place.cursor.by_ref() {
                 match record {
                     Ok(record) => print(options, place.index, &record, &mut out)?,
-                    Err(error) => outcome = told(&error, outcome)?,
+                    Err(error) => outcome = told(&error, &place.view, outcome)?,
                 }
                 printed = true;
             }
@@ -139,14 +139,27 @@ fn print(
 }
 
 /// A gap is said on standard error and passed; anything else ends the command.
-fn told(error: &stratalog::Error, so_far: Outcome) -> anyhow::Result<Outcome> {
-    if error.gap().is_none() {
+fn told(
+    error: &stratalog::Error,
+    view: &PartitionView,
+    so_far: Outcome,
+) -> anyhow::Result<Outcome> {
+    let Some(gap) = error.gap() else {
         return Err(error.clone().into());
+    };
+    let mut cause = gap.cause();
+    if cause == GapCause::Missing {
+        // A file that is gone was trimmed, as a rule: the writer knows.
+        view.refresh()?;
+        if view.watermarks().start >= gap.to() {
+            cause = GapCause::Trimmed;
+        }
     }
     eprintln!("stratalog: {error}");
-    Ok(match error.kind() {
-        ErrorKind::Unsupported if so_far == Outcome::Done => Outcome::OldFormat,
-        ErrorKind::Unsupported => so_far,
+    Ok(match cause {
+        GapCause::Trimmed | GapCause::Truncated => so_far,
+        GapCause::OldFormat if so_far == Outcome::Done => Outcome::Unsupported,
+        GapCause::OldFormat => so_far,
         _ => Outcome::Damage,
     })
 }
