@@ -121,7 +121,8 @@ pub(crate) struct SegmentList {
 #[derive(Debug)]
 pub(crate) struct SideFiles {
     home: SegmentHome,
-    file: Arc<dyn StorageFile>,
+    /// Open while the partition is at work; an idle one costs no descriptor.
+    file: Option<Arc<dyn StorageFile>>,
     /// Of the slot that was written last.
     sequence: u64,
     facts: Facts,
@@ -179,7 +180,7 @@ impl SideFiles {
             .sync_all()?;
         Ok(Self {
             home: home.clone(),
-            file,
+            file: Some(file),
             sequence: FIRST_SEQUENCE,
             facts,
             list: ListFile::default(),
@@ -199,7 +200,7 @@ impl SideFiles {
         };
         Ok(Self {
             home: home.clone(),
-            file: home.storage.open(&path, Access::Write)?,
+            file: None,
             sequence,
             facts,
             list: ListFile {
@@ -220,8 +221,8 @@ impl SideFiles {
         let mut facts = self.facts;
         change(&mut facts);
         let sequence = self.sequence.saturating_add(1);
-        self.file
-            .write_at(&encode_slot(&facts, sequence), slot_position(sequence))?;
+        let file = self.file()?;
+        file.write_at(&encode_slot(&facts, sequence), slot_position(sequence))?;
         // Only now: the next try after a failure goes to the same slot, and the other one stays whole.
         self.sequence = sequence;
         self.facts = facts;
@@ -238,7 +239,24 @@ impl SideFiles {
         if let Some(list) = self.list.unsynced.take() {
             list.sync_data()?;
         }
-        self.file.sync_data()
+        self.file()?.sync_data()
+    }
+
+    fn file(&mut self) -> Result<Arc<dyn StorageFile>> {
+        if let Some(file) = &self.file {
+            return Ok(Arc::clone(file));
+        }
+        let file = self
+            .home
+            .storage
+            .open(&self.home.path(FileName::Facts), Access::Write)?;
+        self.file = Some(Arc::clone(&file));
+        Ok(file)
+    }
+
+    /// Closes the facts until the next change. A write-back error that is lost with the descriptor leaves values that are older, and true.
+    pub(crate) fn rest(&mut self) {
+        self.file = None;
     }
 
     /// Appends the entry of a sealed segment to `stratalog.segments` (plain `pwrite`); the next `update_synced` syncs it too.

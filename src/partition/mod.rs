@@ -246,6 +246,21 @@ impl PartitionCore {
         self.latch.is_closed() || self.published.is_closed()
     }
 
+    /// Closes the descriptors of a partition to which nothing was appended for a while, until the next append. Not while anything above the durable end
+    /// is in its file.
+    pub(crate) fn rest_if_durable(&self) {
+        let mut writer = self.writer.lock();
+        let marks = self.published.watermarks();
+        if marks.durable < marks.end || self.commit.unsynced_bytes() > 0 || self.latch.is_closed() {
+            return;
+        }
+        if let Tail::Active(active) = &mut writer.tail {
+            active.rest();
+        }
+        drop(writer);
+        self.side.lock().rest();
+    }
+
     /// The partition is about to be deleted: nothing is synced, and every call says `Closed` from now on.
     pub(crate) fn close_for_deletion(&self) {
         let _turn = self.take_commit_turn();

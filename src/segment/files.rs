@@ -404,6 +404,17 @@ impl SegmentFiles {
         Ok(())
     }
 
+    /// The writer has opened the `.log`: out of the budget's reach from now on.
+    pub(super) fn hold(&self, log: &Arc<dyn StorageFile>) {
+        *self.held.write() = Some(Arc::clone(log));
+    }
+
+    /// Every byte of the `.log` is durable, and nobody writes for now.
+    pub(super) fn let_go(&self) {
+        let held = self.held.write().take();
+        drop(held);
+    }
+
     /// Lets go of what was read of the indexes; it is read again at the next need.
     pub(crate) fn release(&self) {
         self.keep(|loaded| {

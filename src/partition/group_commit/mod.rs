@@ -238,6 +238,8 @@ impl PartitionCore {
             is_stale: false,
             synced_at: Some(now),
         };
+        drop(facts);
+        self.rest_if_durable();
         Ok(None)
     }
 

@@ -131,6 +131,7 @@ impl PartitionCore {
             side,
             shared,
         });
+        core.rest_if_durable();
         Ok((core, report))
     }
 
@@ -172,7 +173,7 @@ impl PartitionCore {
             generation: 0,
             dense_from: Offset::ZERO,
         });
-        Ok(Self::new(Parts {
+        let core = Self::new(Parts {
             name,
             home,
             options,
@@ -182,7 +183,9 @@ impl PartitionCore {
             published,
             side,
             shared,
-        }))
+        });
+        core.rest_if_durable();
+        Ok(core)
     }
 
     /// Tries again to copy the tail that could not be copied at open; on success the tail is `Active`. Called by an append, under the

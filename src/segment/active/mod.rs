@@ -3,18 +3,20 @@
 //! An append is one write and the index entries of its batches in memory; the index files are written when the segment is
 //! sealed or closed. This module never syncs: `SegmentFiles::sync` does, for whoever has the turn.
 
+mod cut;
+
 use std::sync::Arc;
 
-use super::growing::GrowingIndexes;
-use super::scan::{Claim, OffsetRule, Step, WalkStart, Walker};
-use super::{
-    AbortedTransaction, FileName, Rebuilt, SegmentFiles, SegmentHome, SegmentSettings, SegmentShape,
-};
-use super::{offset_index, time_index, txn_index};
 use crate::batch::{BatchHeader, HEADER_BYTES};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{MAX_SEGMENT_BYTES, MAX_SEGMENT_OFFSET_SPAN};
 use crate::offset::{FilePosition, Offset};
+use crate::segment::growing::GrowingIndexes;
+use crate::segment::scan::{OffsetRule, Step, WalkStart, Walker};
+use crate::segment::{
+    AbortedTransaction, FileName, Rebuilt, SegmentFiles, SegmentHome, SegmentSettings, SegmentShape,
+};
+use crate::segment::{offset_index, time_index, txn_index};
 use crate::storage::{Access, StorageFile};
 use crate::timestamp::Timestamp;
 
@@ -27,7 +29,8 @@ const MOST_PREPARED_BYTES: u64 = 1 << 20;
 pub(crate) struct ActiveSegment {
     home: SegmentHome,
     files: Arc<SegmentFiles>,
-    log: Arc<dyn StorageFile>,
+    /// Open while the segment is written to; an idle one costs no descriptor.
+    log: Option<Arc<dyn StorageFile>>,
     /// Whole batches.
     size: FilePosition,
     next_offset: Offset,
@@ -202,12 +205,35 @@ impl ActiveSegment {
         Self {
             files: SegmentFiles::growing(home.clone(), shape, Arc::clone(&log), indexes),
             home,
-            log,
+            log: Some(log),
             size,
             next_offset: end,
             file_bytes: size.to_u64(),
             prepare_step_bytes: FIRST_PREPARED_BYTES,
             txn_index: None,
+        }
+    }
+
+    /// The `.log`, open for writing.
+    fn log(&mut self) -> Result<Arc<dyn StorageFile>> {
+        if let Some(log) = &self.log {
+            return Ok(Arc::clone(log));
+        }
+        let log = self
+            .home
+            .storage
+            .open(&self.files.log_path(), Access::Write)?;
+        self.files.hold(&log);
+        self.log = Some(Arc::clone(&log));
+        Ok(log)
+    }
+
+    /// Closes the `.log` until the next write. The caller has seen to it that every byte of it is durable: a write-back error would be lost
+    /// with the descriptor. Prepared space keeps it open.
+    pub(crate) fn rest(&mut self) {
+        if self.file_bytes == self.size.to_u64() {
+            self.log = None;
+            self.files.let_go();
         }
     }
 
@@ -253,14 +279,15 @@ impl ActiveSegment {
         }
         let ahead = (self.file_bytes + self.prepare_step_bytes).min(MAX_SEGMENT_BYTES.into());
         let until = needed.max(ahead);
-        match self.log.prepare(self.file_bytes..until) {
+        let log = self.log()?;
+        match log.prepare(self.file_bytes..until) {
             Ok(()) => {
                 self.file_bytes = until;
                 self.prepare_step_bytes = (self.prepare_step_bytes * 2).min(MOST_PREPARED_BYTES);
                 Ok(())
             }
             Err(error) if error.kind() == ErrorKind::Full && until > needed => {
-                self.log.prepare(self.file_bytes..needed)?;
+                log.prepare(self.file_bytes..needed)?;
                 self.file_bytes = needed;
                 Ok(())
             }
@@ -277,7 +304,8 @@ impl ActiveSegment {
     pub(crate) fn append(&mut self, bytes: &[u8], batches: &[BatchHeader]) -> Result<FilePosition> {
         let start = self.size;
         let (size, next_offset) = self.after(bytes, batches)?;
-        if let Err(error) = self.log.write_at(bytes, start.to_u64()) {
+        let log = self.log()?;
+        if let Err(error) = log.write_at(bytes, start.to_u64()) {
             return Err(self.cut_back(error));
         }
         self.files.with_growing(|indexes| {
@@ -335,7 +363,8 @@ impl ActiveSegment {
 
     /// Cuts the file back to its last batch after a write that failed; the prepared space goes with it.
     fn cut_back(&mut self, error: Error) -> Error {
-        match self.log.set_len(self.size.to_u64()) {
+        let cut = self.log().and_then(|log| log.set_len(self.size.to_u64()));
+        match cut {
             Ok(()) => {
                 self.file_bytes = self.size.to_u64();
                 error
@@ -382,7 +411,7 @@ impl ActiveSegment {
         sealed_at: Timestamp,
     ) -> Result<(Arc<SegmentFiles>, SealedFacts), Box<Unsealed>> {
         let written = self.write_indexes().and_then(|written| {
-            self.log.set_modified(sealed_at.into())?;
+            self.log()?.set_modified(sealed_at.into())?;
             Ok(written)
         });
         let written = match written {
@@ -425,7 +454,7 @@ impl ActiveSegment {
     fn write_indexes(&mut self) -> Result<Vec<Arc<dyn StorageFile>>> {
         let base = self.base();
         if self.file_bytes > self.size.to_u64() {
-            self.log.set_len(self.size.to_u64())?;
+            self.log()?.set_len(self.size.to_u64())?;
             self.file_bytes = self.size.to_u64();
         }
         let (offsets, times) = self.files.with_growing(|indexes| {
@@ -444,109 +473,6 @@ impl ActiveSegment {
         }
         Ok(written)
     }
-
-    /// Cuts at the batch that holds `offset`: it and all behind it go. Returns the real new end, which is below `offset`
-    /// when the batch started before it. Indexes follow. The caller has raised the generation first.
-    ///
-    /// # Errors
-    /// Nothing was cut, unless the error is `Failed`.
-    pub(crate) fn truncate_to(&mut self, offset: Offset) -> Result<Offset> {
-        if offset >= self.next_offset {
-            return Ok(self.next_offset);
-        }
-        let (position, end) = self.place_of(offset)?;
-        self.log.set_len(position.to_u64())?;
-        self.file_bytes = position.to_u64();
-        self.size = position;
-        self.next_offset = end;
-        self.files.publish(position, end);
-        let read_again = self.files.with_growing(|indexes| indexes.truncate(end));
-        let aborted_left = self.files.read_growing(|indexes| indexes.aborted().len());
-        if let Some(index) = &mut self.txn_index {
-            let bytes = txn_index::ENTRY_BYTES as u64 * aborted_left as u64;
-            index.file.set_len(bytes).map_err(failed_truncation)?;
-            index.bytes = bytes;
-        }
-        let mut walker = self.walker(read_again.from());
-        loop {
-            match walker.step().map_err(failed_truncation)? {
-                Step::Batch(found) => {
-                    let bytes = found.batch.as_bytes();
-                    self.files.with_growing(|indexes| {
-                        indexes.add_again(found.batch.header(), bytes, found.position, read_again);
-                    });
-                }
-                Step::OldFormat { .. } => {}
-                Step::Bad(spot) => {
-                    self.files.with_growing(GrowingIndexes::forget_prefix_crc);
-                    walker.skip(&spot, &[]).map_err(failed_truncation)?;
-                }
-                Step::End => return Ok(end),
-            }
-        }
-    }
-
-    /// Where the first batch with a last offset at or above `offset` starts, and where the batch before it ends.
-    fn place_of(&self, offset: Offset) -> Result<(FilePosition, Offset)> {
-        let claim = self
-            .files
-            .read_growing(|indexes| indexes.claim_below(offset));
-        let mut walker = match claim {
-            Some(claim) => self.walker_from(claim),
-            None => self.walker(FilePosition::ZERO),
-        };
-        // Behind the last batch that stays.
-        let mut place = (FilePosition::ZERO, self.base());
-        loop {
-            match walker.step()? {
-                Step::Batch(found) if found.batch.last_offset() < offset => {
-                    place = (walker.position(), found.batch.next_offset());
-                }
-                Step::Batch(found) if found.position == FilePosition::ZERO => {
-                    return Ok((FilePosition::ZERO, self.base()));
-                }
-                Step::OldFormat { to, .. } if to <= offset => place = (walker.position(), to),
-                Step::Bad(spot) => match walker.skip(&spot, &[])? {
-                    // Damage below the cut stays as it is: what lies behind it decides.
-                    Some(to) if to <= offset => place = (walker.position(), to),
-                    Some(_) | None => return Ok((spot.position, spot.from)),
-                },
-                Step::Batch(_) | Step::OldFormat { .. } | Step::End => return Ok(place),
-            }
-        }
-    }
-
-    fn walker(&self, position: FilePosition) -> Walker {
-        let start = WalkStart {
-            position,
-            ..self.start_at_base()
-        };
-        Walker::new(Arc::clone(&self.log), &self.files.log_path(), start)
-    }
-
-    fn walker_from(&self, claim: Claim) -> Walker {
-        let path = self.files.log_path();
-        Walker::from_claim(Arc::clone(&self.log), &path, claim, self.start_at_base())
-    }
-
-    fn start_at_base(&self) -> WalkStart {
-        WalkStart {
-            position: FilePosition::ZERO,
-            end: self.size,
-            expected: self.base(),
-            rule: OffsetRule::Ascending,
-            max_decompressed_bytes: 0,
-        }
-    }
-}
-
-fn failed_truncation(error: Error) -> Error {
-    Error::new(
-        ErrorKind::Failed,
-        "the log was cut, and what stands beside it could not follow",
-    )
-    .remedy("reopen the log")
-    .caused_by(error)
 }
 
 /// The indexes of a cleanly closed segment; `None` when they are not what a clean close leaves.
