@@ -1,6 +1,7 @@
 //! Cutting the tail and starting anew. Neither waits for a reader: the generation goes up first, and who read meanwhile throws
 //! away what it read.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{CommitTurn, PartitionCore, Tail, WriterState};
@@ -43,6 +44,10 @@ impl PartitionCore {
         let Some(target) = snapshot.segments.get(index) else {
             return Err(self.closed());
         };
+        if nothing_stays(target, marks.start..offset)? {
+            self.start_over(&turn, marks.start)?;
+            return Ok(marks.start);
+        }
         let bound = end_below(target, offset)?.max(marks.start);
         self.side.lock().update_synced(|facts| {
             facts.durable_end = facts.durable_end.min(bound);
@@ -232,6 +237,26 @@ impl PartitionCore {
         writer.tail = Tail::Active(active);
         writer.active_since = self.shared.clock.now().into();
         Ok(())
+    }
+}
+
+/// Whether a cut at the range's end takes everything from its start on: the batch that holds the end began at or before the log start. The log
+/// then starts over there, because offsets below its start are never given again.
+fn nothing_stays(segment: &SegmentFiles, range: Range<Offset>) -> Result<bool> {
+    if segment.base() > range.start {
+        return Ok(false);
+    }
+    let limit = limits::DEFAULT_MAX_DECOMPRESSED_BYTES;
+    let mut walker = segment.walk_from(range.start, OffsetRule::Ascending, limit)?;
+    loop {
+        match walker.step()? {
+            Step::Batch(found) if found.batch.last_offset() < range.start => {}
+            Step::Batch(found) => return Ok(found.batch.last_offset() >= range.end),
+            Step::OldFormat { to, .. } if to <= range.start => {}
+            Step::OldFormat { to, .. } => return Ok(to > range.end),
+            // What is damaged is cut with the rest.
+            Step::Bad(_) | Step::End => return Ok(true),
+        }
     }
 }
 

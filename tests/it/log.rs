@@ -298,6 +298,49 @@ fn a_batch_is_appended_whole_or_not_at_all() {
     assert_eq!(partition.watermarks().end, Offset::new(20).expect("small"));
 }
 
+/// A cut is as coarse as a batch. When the batch began below the log start, cutting it used to put the end below the start.
+#[test]
+fn a_cut_inside_the_first_batch_that_is_left_ends_the_log_at_its_start() {
+    let dir = TempDir::new().expect("a folder");
+    let log = Log::open(dir.path()).expect("open");
+    let partition = log
+        .topic("events")
+        .expect("topic")
+        .partition(0)
+        .expect("partition");
+    let mut batch = RecordBatchBuilder::new(stratalog::Compression::None);
+    for n in 0..10 {
+        batch
+            .push(Record::new(&format!("value {n}")))
+            .expect("push");
+    }
+    partition.append_batch(&batch).expect("0 to 10");
+    partition.append_batch(&batch).expect("10 to 20");
+    let at = |value| Offset::new(value).expect("small");
+    partition.delete_records_before(at(13)).expect("trim");
+    assert_eq!(
+        partition.replica().truncate_to(at(16)).expect("cut"),
+        at(13)
+    );
+    let marks = partition.watermarks();
+    assert_eq!(
+        (marks.start, marks.durable, marks.end),
+        (at(13), at(13), at(13))
+    );
+    assert_eq!(
+        partition
+            .append(Record::new("next"))
+            .expect("append")
+            .offset(),
+        at(13)
+    );
+    log.close().expect("close");
+    assert_eq!(
+        values(&Log::open(dir.path()).expect("reopen"), "events", 0),
+        ["next"]
+    );
+}
+
 #[test]
 fn a_record_an_hour_ahead_of_the_clock_is_refused_and_one_a_minute_ahead_is_taken() {
     let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_700_000_000_000)));
