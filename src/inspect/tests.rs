@@ -550,3 +550,30 @@ fn a_log_view_lists_topics_and_writes_nothing() {
     assert_eq!(place.names(), before);
     assert_eq!(place.findings(), []);
 }
+
+#[test]
+fn a_base_offset_raised_beyond_the_next_segment_costs_its_batch_alone() {
+    let place = closed();
+    let dir = Path::new("/copy-0");
+    place.storage.create_dir(dir).expect("a folder");
+    let names = place.names_like(".log");
+    for name in &names {
+        let mut bytes = place.read(name);
+        if *name == names[0] {
+            // The last batch of the first segment; nobody says here that there are no holes.
+            let mut windows = bytes.windows(8);
+            let last = windows.rposition(|eight| eight == 12u64.to_be_bytes());
+            bytes[last.expect("the thirteenth batch") + 6] ^= 1;
+        }
+        let file = place.storage.create(&dir.join(name)).expect("a file");
+        file.write_at(&bytes, 0).expect("room");
+    }
+    let copy = PartitionDir::open_on(Arc::clone(&place.storage) as _, dir).expect("a partition");
+    let summary = copy.dump(Format::Json, &mut Vec::new()).expect("readable");
+    assert_eq!((summary.records, summary.damaged), (39, 1));
+    let view = copy.view().expect("a view");
+    let cursor = view.cursor(Start::Earliest).expect("a cursor");
+    let (records, gaps): (Vec<_>, Vec<_>) = cursor.partition(Result::is_ok);
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert_eq!(records.len(), 39);
+}

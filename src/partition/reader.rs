@@ -299,8 +299,18 @@ impl BatchStream {
             Step::Bad(spot) => Some(spot.from),
             Step::End => None,
         };
-        if begins.is_some_and(|begins| place.next.is_some_and(|next| begins >= next)) {
-            return Ok(self.segment_ended(snapshot));
+        if let (Some(begins), Some(next)) = (begins, place.next)
+            && begins >= next
+        {
+            // A copy has its source's offsets. Anything above them is a damaged base offset, which no checksum covers.
+            if begins == next || self.at >= next || !matches!(step, Step::Batch(_)) {
+                return Ok(self.segment_ended(snapshot));
+            }
+            let path = place.segment.log_path();
+            self.place = None;
+            let what = "the offsets are above those of the next segment";
+            let gap = self.damage(self.at..next, what);
+            return Ok(Look::Gap(gap.path_is(path)));
         }
         match step {
             Step::Batch(walked) if walked.batch.last_offset() < self.at => Ok(Look::Again),

@@ -192,7 +192,7 @@ mod unix {
                 "the lock file was replaced by another meanwhile",
             ));
         }
-        Ok(Box::new(DiskLock { file }))
+        Ok(Box::new(DiskLock { _file: file }))
     }
 
     fn locked(path: &Path, message: &str) -> Error {
@@ -201,21 +201,10 @@ mod unix {
             .remedy("close the other writer, or read with Log::view")
     }
 
-    /// Both locks stand on this one open file; its end lets go of them, also by the death of the process.
+    /// Both locks stand on this one open file; closing it lets go of them.
     #[derive(Debug)]
     struct DiskLock {
-        file: File,
-    }
-
-    impl Drop for DiskLock {
-        fn drop(&mut self) {
-            // Closing alone would leave them to a child that was just forked and has not yet closed its copy. What cannot be unlocked here goes
-            // with that copy.
-            let unlocked = rustix::fs::flock(&self.file, FlockOperation::NonBlockingUnlock);
-            debug_assert!(unlocked.is_ok(), "{unlocked:?}");
-            let unlocked = system::unlock_records(&self.file);
-            debug_assert!(unlocked.is_ok(), "{unlocked:?}");
-        }
+        _file: File,
     }
 
     impl private::Sealed for DiskLock {}

@@ -2,7 +2,7 @@
 //!
 //! The disk asks here; nobody else does.
 
-pub(super) use kind::{boot_id, filesystem, is_locked, lock_records, unlock_records};
+pub(super) use kind::{boot_id, filesystem, is_locked, lock_records};
 
 #[cfg(target_os = "linux")]
 mod kind {
@@ -22,16 +22,6 @@ mod kind {
     /// when another descriptor of the same file is closed in this process, which a plain POSIX lock does not.
     pub(in super::super) fn lock_records(file: &File) -> io::Result<()> {
         fcntl(file, FcntlArg::F_OFD_SETLK(&whole_file()))
-            .map(drop)
-            .map_err(io::Error::from)
-    }
-
-    pub(in super::super) fn unlock_records(file: &File) -> io::Result<()> {
-        let unlock = libc::flock {
-            l_type: libc::F_UNLCK as libc::c_short,
-            ..whole_file()
-        };
-        fcntl(file, FcntlArg::F_OFD_SETLK(&unlock))
             .map(drop)
             .map_err(io::Error::from)
     }
@@ -105,10 +95,6 @@ mod kind {
     use crate::error::{Error, ErrorKind, Result};
 
     pub(in super::super) fn lock_records(_: &File) -> io::Result<()> {
-        Ok(())
-    }
-
-    pub(in super::super) fn unlock_records(_: &File) -> io::Result<()> {
         Ok(())
     }
 

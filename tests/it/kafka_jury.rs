@@ -4,7 +4,7 @@
 //! `cargo test --all-features --test it kafka_jury -- --ignored`.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use serde_json::Value;
 
@@ -82,27 +82,36 @@ impl Jury {
         objections
     }
 
+    /// As [`Jury::dump`], up to where Kafka's own classes give up on a damaged batch.
+    pub(crate) fn dump_as_far_as_it_goes(&self, partition: &Path) -> Vec<String> {
+        lines_of(&self.run("dump", partition, &[]))
+    }
+
     fn lines(&self, command: &str, directory: &Path, options: &[&str]) -> Vec<String> {
-        let output = Command::new(&self.program)
-            .arg(command)
-            .arg(directory)
-            .args(options)
-            .output()
-            .unwrap();
-        let says = || String::from_utf8_lossy(&output.stderr).into_owned();
+        let output = self.run(command, directory, options);
         let code = output.status.code();
         assert!(
             code.is_some_and(|code| code <= MOST_OF_A_VERDICT),
             "kafka-jury {command} {}: exit {code:?}: {}",
             directory.display(),
-            says()
+            String::from_utf8_lossy(&output.stderr)
         );
-        String::from_utf8(output.stdout)
-            .unwrap()
-            .lines()
-            .map(str::to_owned)
-            .collect()
+        lines_of(&output)
     }
+
+    fn run(&self, command: &str, directory: &Path, options: &[&str]) -> Output {
+        Command::new(&self.program)
+            .arg(command)
+            .arg(directory)
+            .args(options)
+            .output()
+            .unwrap()
+    }
+}
+
+fn lines_of(output: &Output) -> Vec<String> {
+    let text = str::from_utf8(&output.stdout).unwrap();
+    text.lines().map(str::to_owned).collect()
 }
 
 /// What Kafka would change in a directory that it opens and closes again; nothing, when it was left as Kafka

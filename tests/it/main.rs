@@ -25,3 +25,4 @@ mod log;
 mod recovery_chapter;
 mod repository;
 mod source_text;
+mod spoiled;

@@ -143,7 +143,17 @@ fn look(
     let mut end = files.base();
     loop {
         match walker.step()? {
-            Step::Batch(found) if next.is_some_and(|next| found.batch.base_offset() >= next) => {
+            // Not a copied tail, which starts where the next segment does: a base offset that is damaged. Readers tell it.
+            Step::Batch(found) if next.is_some_and(|next| found.batch.base_offset() > next) => {
+                let to = next.unwrap_or(end);
+                report.add_gap(end, to, GapCause::Damaged);
+                return Ok(Seen {
+                    end: to,
+                    size: files.size(),
+                    is_log_end: false,
+                });
+            }
+            Step::Batch(found) if Some(found.batch.base_offset()) == next => {
                 return Ok(Seen {
                     end: next.unwrap_or(end),
                     size: found.position,
