@@ -228,11 +228,13 @@ impl Producers {
         self.transactions.forget_decided_below(start);
     }
 
-    /// Drops producers that were idle for `expiration_ms` and have no open transaction.
+    /// Drops producers that were idle for `expiration_ms` and have no open transaction, by the times in their records and markers
+    /// (KAFKA-9144).
     pub(crate) fn expire(&mut self, now: Timestamp, expiration_ms: i64) {
         let transactions = &self.transactions;
         self.by_id.retain(|id, producer| {
-            let idle = producer.last_timestamp.is_some_and(|last| {
+            // Without any time it would otherwise stay for ever; Kafka drops it as well.
+            let idle = producer.last_timestamp.is_none_or(|last| {
                 now.as_millis().saturating_sub(last.as_millis()) >= expiration_ms
             });
             !idle || transactions.first_of(*id).is_some()

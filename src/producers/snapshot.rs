@@ -58,8 +58,11 @@ impl Producers {
         bytes
     }
 
-    /// From the file's bytes; `Err` says what is wrong with them.
-    pub(crate) fn from_snapshot(bytes: &[u8]) -> Result<Self, &'static str> {
+    /// From the bytes of a file that stands for the batches below `end`; `Err` says what is wrong with them.
+    ///
+    /// An offset at or above `end` is damage, too: it tells of batches that the log need not have (KAFKA-6683), and a transaction that
+    /// begins behind its own marker has no place in an index.
+    pub(crate) fn from_snapshot(bytes: &[u8], end: Offset) -> Result<Self, &'static str> {
         let mut rest = bytes;
         if rest.len() < HEAD_BYTES {
             return Err("it is shorter than its head");
@@ -76,13 +79,13 @@ impl Producers {
         }
         let mut producers = Self::default();
         for _ in 0..count {
-            producers.read_entry(&mut rest)?;
+            producers.read_entry(&mut rest, end)?;
         }
         Ok(producers)
     }
 
     /// Reads one entry; the caller has checked that its bytes are there.
-    fn read_entry(&mut self, rest: &mut &[u8]) -> Result<(), &'static str> {
+    fn read_entry(&mut self, rest: &mut &[u8], end: Offset) -> Result<(), &'static str> {
         let id = ProducerId::new(rest.get_i64()).ok_or("a producer id is negative")?;
         let epoch = ProducerEpoch::new(rest.get_i16()).ok_or("a producer epoch is negative")?;
         let last_sequence = Sequence::new(rest.get_i32());
@@ -91,12 +94,19 @@ impl Producers {
         let timestamp = Timestamp::from_format(rest.get_i64());
         let coordinator_epoch = Some(rest.get_i32()).filter(|epoch| *epoch >= 0);
         let transaction = Offset::from_i64(rest.get_i64());
+        if last_offset.is_some_and(|last| last >= end)
+            || transaction.is_some_and(|first| first >= end)
+        {
+            return Err("an offset lies at or above the snapshot's own");
+        }
         let mut batches = VecDeque::new();
         if let (Some(last_sequence), Some(last_offset)) = (last_sequence, last_offset) {
+            let first_offset = last_offset.get().checked_sub(u64::from(delta));
+            let first_offset = first_offset.and_then(|first| Offset::new(first).ok());
             batches.push_back(ProducerBatch {
                 first_sequence: last_sequence.wrapping_sub(delta),
                 last_sequence,
-                first_offset: last_offset.saturating_sub(u64::from(delta)),
+                first_offset: first_offset.ok_or("a batch starts below offset 0")?,
                 last_offset,
                 timestamp,
             });

@@ -191,7 +191,7 @@ impl Surroundings {
         let path = home.dir.join(&entry.name);
         let limit = limits::MAX_SEGMENT_BYTES.into();
         let fault = match read_small_file(&*home.storage, &path, limit) {
-            Ok(Some(bytes)) => Producers::from_snapshot(&bytes).err(),
+            Ok(Some(bytes)) => Producers::from_snapshot(&bytes, end).err(),
             Ok(None) => None,
             Err(error) if is_about_content(&error) => Some("it cannot be read"),
             Err(error) => return Err(error),

@@ -85,7 +85,7 @@ pub(in crate::partition) fn load_producers(
             Err(error) if error.kind() == ErrorKind::Corrupt => Vec::new(),
             Err(error) => return Err(error),
         };
-        match Producers::from_snapshot(&content) {
+        match Producers::from_snapshot(&content, *end) {
             Ok(producers) => return Ok((producers, Some(*end))),
             Err(_) => damaged(name),
         }
