@@ -3,6 +3,12 @@
 //!
 //! The rules are those of Kafka's `LeaderEpochFileCache`. This module must never know what a batch or a file is.
 
+#![deny(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used
+)]
+
 use crate::ids::LeaderEpoch;
 use crate::offset::Offset;
 
@@ -21,6 +27,9 @@ pub(crate) enum Change {
 
 impl Epochs {
     /// Reads the file's text; `Err` says what is wrong with it. An empty text is no entries.
+    ///
+    /// Of two epochs that start at one offset the later one is kept, as Kafka does when it reads such a file. What descends is damage: Kafka
+    /// would drop the entries in the way, and the batches still tell them.
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         let mut lines = text.lines();
         let Some(version) = lines.next() else {
@@ -31,7 +40,8 @@ impl Epochs {
         }
         let count = lines.next().ok_or("its count is missing")?;
         let count: usize = count.trim().parse().map_err(|_| "its count is no number")?;
-        let mut entries: Vec<(LeaderEpoch, Offset)> = Vec::new();
+        let mut epochs = Self::default();
+        let mut lines_count = 0usize;
         for line in lines {
             let mut words = line.split_whitespace();
             let (Some(epoch), Some(start), None) = (words.next(), words.next(), words.next())
@@ -48,16 +58,14 @@ impl Epochs {
                 .ok()
                 .and_then(Offset::from_i64)
                 .ok_or("an offset is no number")?;
-            if entries
-                .last()
-                .is_some_and(|last| last.0 >= epoch || last.1 > start)
-            {
+            if (epochs.entries.last()).is_some_and(|last| last.0 >= epoch || last.1 > start) {
                 return Err("its lines do not ascend");
             }
-            entries.push((epoch, start));
+            epochs.assign(epoch, start);
+            lines_count = lines_count.saturating_add(1);
         }
-        if entries.len() == count {
-            Ok(Self { entries })
+        if lines_count == count {
+            Ok(epochs)
         } else {
             Err("its count does not match its lines")
         }
@@ -88,8 +96,13 @@ impl Epochs {
         {
             return Change::Same;
         }
-        self.entries
-            .retain(|(known, from)| *known < epoch && *from < start);
+        // Both columns ascend, so what contradicts stands at the end; a log full of epochs must not cost a walk for each.
+        while let Some((known, from)) = self.entries.last() {
+            if *known < epoch && *from < start {
+                break;
+            }
+            self.entries.pop();
+        }
         self.entries.push((epoch, start));
         Change::Changed
     }
@@ -206,6 +219,37 @@ mod tests {
     }
 
     #[test]
+    fn of_two_epochs_that_start_together_the_later_one_is_kept() {
+        let old = Epochs::parse("0\n3\n0 0\n1 0\n4 7\n").unwrap();
+        assert_eq!(list(&old), [(1, 0), (4, 7)]);
+        assert_eq!(old, Epochs::parse(&old.to_text()).unwrap());
+    }
+
+    #[test]
+    fn no_text_makes_a_history_that_does_not_ascend() {
+        for text in [
+            "0\n18446744073709551616\n",
+            "0\n-1\n",
+            "0\n1\n2147483648 0\n",
+            "0\n1\n0 9223372036854775808\n",
+            "0\n1\n0 0 0\n",
+            "0\n1\n0 0\n\n",
+            "0\n2\n0 9\n1 8\n",
+            "\u{feff}0\n0\n",
+        ] {
+            assert!(Epochs::parse(text).is_err(), "{text:?}");
+        }
+        let largest = Epochs::parse("0\n1\n2147483647 9223372036854775807").unwrap();
+        let mut cut = largest.clone();
+        assert_eq!(cut.fold_start(Offset::MAX), Change::Same);
+        assert_eq!(cut.cut_end(Offset::MAX), Change::Changed);
+        assert_eq!(
+            largest.end_offset_for(epoch(i32::MAX), Offset::MAX),
+            Some((epoch(i32::MAX), Offset::MAX))
+        );
+    }
+
+    #[test]
     fn the_same_epoch_again_changes_nothing_and_a_contradiction_goes() {
         let mut history = epochs(&[(1, 0), (2, 10)]);
         assert_eq!(history.assign(epoch(2), at(15)), Change::Same);
@@ -213,6 +257,18 @@ mod tests {
         assert_eq!(list(&history), [(1, 0), (2, 5)]);
         assert_eq!(history.assign(epoch(1), at(20)), Change::Changed);
         assert_eq!(list(&history), [(1, 20)]);
+    }
+
+    #[test]
+    fn a_log_in_which_every_batch_has_its_own_epoch_is_folded_in_one_walk() {
+        let mut history = Epochs::default();
+        for number in 0..1_000_000 {
+            history.assign(epoch(number), at(u64::from(number.unsigned_abs())));
+        }
+        let read = Epochs::parse(&history.to_text()).unwrap();
+        assert_eq!(read, history);
+        assert_eq!(history.assign(epoch(0), at(0)), Change::Changed);
+        assert_eq!(list(&history), [(0, 0)]);
     }
 
     #[test]
@@ -249,8 +305,13 @@ mod tests {
     fn cutting_the_end_drops_what_starts_there_or_above() {
         let mut history = epochs(&[(2, 5), (3, 10), (7, 20)]);
         assert_eq!(history.cut_end(at(21)), Change::Same);
+        assert_eq!(history.cut_end(at(20)), Change::Changed, "right at a start");
         assert_eq!(history.cut_end(at(10)), Change::Changed);
         assert_eq!(list(&history), [(2, 5)]);
+        assert_eq!(history.cut_end(at(0)), Change::Changed);
+        assert_eq!(history.latest(), None);
+        assert_eq!(history.cut_end(at(0)), Change::Same, "nothing is left");
+        assert_eq!(history.fold_start(at(9)), Change::Same, "nothing to fold");
     }
 
     #[test]
