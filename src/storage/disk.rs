@@ -177,10 +177,11 @@ mod unix {
         };
         again(|| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive))
             .map_err(|errno| refused(errno.into()))?;
-        system::lock_records(&file).map_err(refused)?;
+        let lock = DiskLock { file };
+        system::lock_records(&lock.file).map_err(refused)?;
 
         let looked_up = |errno: Errno| Error::io("look at the lock file", path, errno.into());
-        let held = rustix::fs::fstat(&file).map_err(looked_up)?;
+        let held = rustix::fs::fstat(&lock.file).map_err(looked_up)?;
         let named = match rustix::fs::lstat(path) {
             Ok(named) => named,
             Err(Errno::NOENT) => return Err(locked(path, "the lock file was removed meanwhile")),
@@ -192,7 +193,7 @@ mod unix {
                 "the lock file was replaced by another meanwhile",
             ));
         }
-        Ok(Box::new(DiskLock { _file: file }))
+        Ok(Box::new(lock))
     }
 
     fn locked(path: &Path, message: &str) -> Error {
@@ -201,10 +202,20 @@ mod unix {
             .remedy("close the other writer, or read with Log::view")
     }
 
-    /// Both locks stand on this one open file; closing it lets go of them.
+    /// Both locks stand on this one open file.
     #[derive(Debug)]
     struct DiskLock {
-        _file: File,
+        file: File,
+    }
+
+    /// Closing alone would not do: a child process that is being started holds a copy of every descriptor until it runs its own program,
+    /// and the locks stay for as long as any copy is open.
+    impl Drop for DiskLock {
+        fn drop(&mut self) {
+            // What fails here is let go of with the last copy.
+            drop(system::unlock_records(&self.file));
+            drop(rustix::fs::flock(&self.file, FlockOperation::Unlock));
+        }
     }
 
     impl private::Sealed for DiskLock {}
@@ -471,5 +482,17 @@ mod tests {
             let error = unix::take_locks(opened, &path).map(drop).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Locked, "{error}");
         }
+    }
+
+    #[test]
+    fn a_lock_is_let_go_of_though_a_starting_child_still_has_the_descriptor() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(".lock");
+        let opened = File::create(&path).unwrap();
+        let of_the_child = opened.try_clone().unwrap();
+        drop(unix::take_locks(opened, &path).unwrap());
+        let opened = File::options().write(true).open(&path).unwrap();
+        unix::take_locks(opened, &path).expect("free");
+        drop(of_the_child);
     }
 }

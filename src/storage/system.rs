@@ -2,7 +2,7 @@
 //!
 //! The disk asks here; nobody else does.
 
-pub(super) use kind::{boot_id, filesystem, is_locked, lock_records};
+pub(super) use kind::{boot_id, filesystem, is_locked, lock_records, unlock_records};
 
 #[cfg(target_os = "linux")]
 mod kind {
@@ -22,6 +22,14 @@ mod kind {
     /// when another descriptor of the same file is closed in this process, which a plain POSIX lock does not.
     pub(in super::super) fn lock_records(file: &File) -> io::Result<()> {
         fcntl(file, FcntlArg::F_OFD_SETLK(&whole_file()))
+            .map(drop)
+            .map_err(io::Error::from)
+    }
+
+    pub(in super::super) fn unlock_records(file: &File) -> io::Result<()> {
+        let mut none = whole_file();
+        none.l_type = libc::F_UNLCK as libc::c_short;
+        fcntl(file, FcntlArg::F_OFD_SETLK(&none))
             .map(drop)
             .map_err(io::Error::from)
     }
@@ -95,6 +103,10 @@ mod kind {
     use crate::error::{Error, ErrorKind, Result};
 
     pub(in super::super) fn lock_records(_: &File) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(in super::super) fn unlock_records(_: &File) -> io::Result<()> {
         Ok(())
     }
 
