@@ -1,5 +1,6 @@
 //! Open and decided transactions, and what they hold back.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::ids::ProducerId;
@@ -27,8 +28,8 @@ pub(super) struct Decided {
 impl Transactions {
     /// A batch of a transaction; only the first one begins it.
     pub(super) fn begin(&mut self, producer: ProducerId, first: Offset) {
-        if !self.open.contains_key(&producer) {
-            self.open.insert(producer, first);
+        if let Entry::Vacant(place) = self.open.entry(producer) {
+            place.insert(first);
             self.open_by_first.insert((first, producer));
         }
     }
