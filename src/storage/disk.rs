@@ -214,7 +214,7 @@ mod unix {
         fn drop(&mut self) {
             // What fails here is let go of with the last copy.
             drop(system::unlock_records(&self.file));
-            drop(rustix::fs::flock(&self.file, FlockOperation::Unlock));
+            again(|| rustix::fs::flock(&self.file, FlockOperation::Unlock)).unwrap_or_default();
         }
     }
 
