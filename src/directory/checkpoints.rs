@@ -108,6 +108,11 @@ impl Checkpoint {
         self.offsets.insert(partition, offset);
     }
 
+    /// Keeps the entries of these partitions alone.
+    pub(crate) fn retain(&mut self, is_kept: impl Fn(&TopicPartition) -> bool) {
+        self.offsets.retain(|partition, _| is_kept(partition));
+    }
+
     pub(crate) fn to_text(&self) -> String {
         let mut text = format!("0\n{}\n", self.offsets.len());
         for (partition, offset) in &self.offsets {
@@ -177,6 +182,11 @@ mod tests {
             (b"0\n1\na 0\n", "line"),
             (b"0\n1\n../x 0 1\n", "partition"),
             (b"0\n1\na 0 x\n", "offset"),
+            (b"0\n1\na 0 9223372036854775808\n", "offset"),
+            (b"0\n1\na 2147483648 0\n", "partition"),
+            (b"0\n1\na -1 0\n", "partition"),
+            (b"0\n18446744073709551616\n", "count"),
+            (b"0\n1\na 0 1\n\n", "line"),
             (b"\xff", "UTF-8"),
         ] {
             let found = Checkpoint::parse(content).expect_err(what);

@@ -40,6 +40,7 @@ mod tests {
         let error = DirectoryLock::take(&storage, dir).expect_err("held");
         assert_eq!(error.kind(), ErrorKind::Locked);
         assert!(error.to_string().contains("/log/.lock"), "{error}");
+        assert!(error.to_string().contains("Log::view"), "{error}");
         drop(held);
         DirectoryLock::take(&storage, dir).expect("free");
     }

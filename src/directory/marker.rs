@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::error::{ErrorKind, Result};
 use crate::partition::Incarnation;
-use crate::storage::{Storage, read_small_file};
+use crate::storage::{Storage, read_small_file, replace_file};
 
 pub(super) const FILE: &str = ".kafka_cleanshutdown";
 
@@ -49,15 +49,13 @@ impl Marker {
         }
     }
 
-    /// Writes ours; durable on return. The caller has synced everything else.
+    /// Writes ours; durable on return. The caller has synced everything else. A crash leaves no marker or the whole one: half of it would
+    /// name no incarnation, and read as somebody else's.
     pub(crate) fn write(storage: &dyn Storage, dir: &Path, incarnation: Incarnation) -> Result<()> {
         let text = format!(
             "{{\"version\":0,\"brokerEpoch\":-1,\"writer\":\"stratalog\",\"incarnation\":\"{incarnation}\"}}"
         );
-        let file = storage.create(&dir.join(FILE))?;
-        file.write_at(text.as_bytes(), 0)?;
-        file.sync_all()?;
-        storage.sync_dir(dir)
+        replace_file(storage, &dir.join(FILE), text.as_bytes())
     }
 
     /// Deletes whatever marker there is; durable on return.
@@ -87,6 +85,8 @@ mod tests {
             Marker::read(&storage, dir).unwrap(),
             Marker::Ours(incarnation)
         );
+        let entries = storage.list(dir).unwrap();
+        assert_eq!(entries.len(), 1, "nothing is left beside it");
         Marker::delete(&storage, dir).unwrap();
         Marker::delete(&storage, dir).expect("nothing to delete is no error");
         assert_eq!(Marker::read(&storage, dir).unwrap(), Marker::Absent);

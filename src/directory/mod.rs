@@ -20,7 +20,7 @@ pub(crate) use checkpoints::{Checkpoint, CheckpointName};
 pub(crate) use lock::DirectoryLock;
 pub(crate) use marker::Marker;
 pub(crate) use metadata::{new_topic_id, read_topic_id, write_topic_id};
-pub(crate) use owner::{OwnerFacts, OwnerFile, OwnerRow, decide_owner, draw_incarnation};
+pub(crate) use owner::{Kafkas, OwnerFacts, OwnerFile, OwnerRow, decide_owner, draw_incarnation};
 pub(crate) use reserve::Reserve;
 pub(crate) use topics_file::TopicsFile;
 
@@ -81,6 +81,20 @@ impl DirectoryListing {
         Ok(listing)
     }
 
+    /// Whether a partition has a folder here that only Kafka opens: its own topics, and what it set aside.
+    pub(crate) fn is_kafkas(&self, partition: &TopicPartition) -> bool {
+        let name = partition.to_string();
+        let is_of_it = |aside: &String| {
+            (aside.strip_prefix(&name)).is_some_and(|suffix| suffix.starts_with('.'))
+        };
+        self.internal.contains(&name) || self.set_aside.iter().any(is_of_it)
+    }
+
+    /// Whether there is any such folder.
+    pub(crate) fn has_kafkas(&self) -> bool {
+        !self.internal.is_empty() || !self.set_aside.is_empty()
+    }
+
     fn folder(&mut self, name: String) {
         match TopicPartition::parse_directory(&name) {
             DirectoryName::Partition(partition) if partition.topic().is_internal() => {
@@ -114,10 +128,17 @@ fn check_checksum_line(content: &[u8]) -> Result<&str, &'static str> {
     let checksum = last
         .strip_prefix("crc32 ")
         .ok_or("its last line is no checksum")?;
-    if u32::from_str_radix(checksum, 16) != Ok(crc32fast::hash(covered.as_bytes())) {
+    if parse_checksum(checksum) != Some(crc32fast::hash(covered.as_bytes())) {
         return Err("its checksum does not match its content");
     }
     Ok(covered)
+}
+
+/// Eight hexadecimal digits, as they are written.
+fn parse_checksum(text: &str) -> Option<u32> {
+    let is_written_so = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f');
+    let is_whole = text.len() == 8 && text.bytes().all(is_written_so);
+    is_whole.then(|| u32::from_str_radix(text, 16).ok())?
 }
 
 #[cfg(test)]
@@ -159,6 +180,12 @@ mod tests {
         assert_eq!(listing.foreign_folders, ["lost+found"]);
         assert_eq!(listing.foreign_files, ["notes.txt"]);
         assert!(!listing.is_empty);
+        let is_kafkas = |topic: &str, index| {
+            let topic = crate::topic::TopicName::new(topic).unwrap();
+            listing.is_kafkas(&TopicPartition::new(topic, index).unwrap())
+        };
+        assert!(is_kafkas("__consumer_offsets", 3) && is_kafkas("a", 0));
+        assert!(!is_kafkas("__consumer_offsets", 30) && !is_kafkas("b", 0));
     }
 
     #[test]
@@ -167,8 +194,10 @@ mod tests {
         assert_eq!(check_checksum_line(text.as_bytes()), Ok("first\nsecond\n"));
         for index in 0..text.len() {
             let mut damaged = text.clone().into_bytes();
-            damaged[index] ^= 1;
-            assert!(check_checksum_line(&damaged).is_err(), "byte {index}");
+            for bit in 0..8 {
+                damaged[index] = text.as_bytes()[index] ^ (1 << bit);
+                assert!(check_checksum_line(&damaged).is_err(), "byte {index}");
+            }
             assert!(
                 check_checksum_line(&text.as_bytes()[..index]).is_err(),
                 "cut at {index}"

@@ -4,11 +4,12 @@
 //! synced before the marker is deleted, so that after a crash of ours those files are byte for byte as it says.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 use super::checkpoints::CheckpointName;
 use super::marker::Marker;
-use super::{check_checksum_line, with_checksum_line};
+use super::{DirectoryListing, check_checksum_line, parse_checksum, with_checksum_line};
 use crate::error::{Error, ErrorKind, Result};
 use crate::partition::{Incarnation, Owner};
 use crate::storage::{Storage, read_small_file, replace_file};
@@ -16,8 +17,10 @@ use crate::storage::{Storage, read_small_file, replace_file};
 pub(super) const FILE: &str = "stratalog.owner";
 pub(super) const META_PROPERTIES: &str = "meta.properties";
 const HEAD: &str = "stratalog-owner 1";
+const KAFKAS_CLEAN: &str = "kafkas clean";
+const KAFKAS_UNCLEAN: &str = "kafkas unclean";
 const LARGEST_BYTES: u64 = 64 << 10;
-/// Larger files are told apart by their length alone; no checkpoint reaches it.
+/// No checkpoint reaches it, so a larger file is nothing that we left.
 const LARGEST_WITNESS_BYTES: u64 = 300 << 20;
 
 /// Files that a broker changes when it runs here.
@@ -29,8 +32,24 @@ const WITNESSES: [&str; 5] = [
     "cleaner-offset-checkpoint",
 ];
 
-/// What a witness looked like; `None` when it was not there.
-pub(crate) type Seen = Option<u32>;
+/// What a witness looked like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Look {
+    Absent,
+    /// The CRC-32 of its content.
+    Content(u32),
+    /// A link, a FIFO, a directory, or far too long: nothing that we leave, so it is never as we left it.
+    Unreadable,
+}
+
+/// The folders that only Kafka opens, as whoever wrote them left them: the marker speaks for them, too.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kafkas {
+    /// Closed, or there are none.
+    Clean,
+    /// Not closed. Only a broker can recover them, so no marker of ours may say that all is clean.
+    Unclean,
+}
 
 /// The content of `stratalog.owner`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,8 +57,9 @@ pub(crate) struct OwnerFile {
     pub(crate) incarnation: Incarnation,
     /// How often the directory was opened for writing: a follower tells two writers of one incarnation apart by it.
     pub(crate) opens: u64,
+    pub(crate) kafkas: Kafkas,
     /// Per witness, each look that is ours: what we last saw, and what we are about to write.
-    witnesses: BTreeMap<String, Vec<Seen>>,
+    witnesses: BTreeMap<String, Vec<Look>>,
 }
 
 impl OwnerFile {
@@ -47,6 +67,7 @@ impl OwnerFile {
         Self {
             incarnation,
             opens: 0,
+            kafkas: Kafkas::Clean,
             witnesses: BTreeMap::new(),
         }
     }
@@ -75,33 +96,40 @@ impl OwnerFile {
         let opens = opens
             .and_then(|text| text.parse().ok())
             .ok_or("its counter is unreadable")?;
+        let kafkas = match lines.next() {
+            Some(KAFKAS_CLEAN) => Kafkas::Clean,
+            Some(KAFKAS_UNCLEAN) => Kafkas::Unclean,
+            _ => return Err("the state of Kafka's folders is unreadable"),
+        };
         let mut witnesses = BTreeMap::new();
         for line in lines {
             let mut words = line.split(' ');
             let name = words.next().ok_or("a line is empty")?;
-            let looks: Option<Vec<Seen>> = words.map(parse_seen).collect();
+            let looks: Option<Vec<Look>> = words.map(Look::parse).collect();
             witnesses.insert(name.to_owned(), looks.ok_or("a checksum is unreadable")?);
         }
         Ok(Self {
             incarnation,
             opens,
+            kafkas,
             witnesses,
         })
     }
 
     /// Replaces the file; durable on return.
     pub(crate) fn write(&self, storage: &dyn Storage, dir: &Path) -> Result<()> {
+        let kafkas = match self.kafkas {
+            Kafkas::Clean => KAFKAS_CLEAN,
+            Kafkas::Unclean => KAFKAS_UNCLEAN,
+        };
         let mut text = format!(
-            "{HEAD}\nincarnation {}\nopens {}\n",
+            "{HEAD}\nincarnation {}\nopens {}\n{kafkas}\n",
             self.incarnation, self.opens
         );
         for (name, looks) in &self.witnesses {
             text.push_str(name);
             for look in looks {
-                match look {
-                    Some(checksum) => text.push_str(&format!(" {checksum:08x}")),
-                    None => text.push_str(" absent"),
-                }
+                text.push_str(&format!(" {look}"));
             }
             text.push('\n');
         }
@@ -116,14 +144,14 @@ impl OwnerFile {
     pub(crate) fn look_again(&mut self, storage: &dyn Storage, dir: &Path) -> Result<()> {
         for name in WITNESSES {
             self.witnesses
-                .insert(name.to_owned(), vec![look_at(storage, dir, name)?]);
+                .insert(name.to_owned(), vec![Look::at(storage, dir, name)?]);
         }
         Ok(())
     }
 
     /// Notes what we are about to write in the place of a witness, beside how it looks now: a crash between the two leaves one of them.
     pub(crate) fn expect(&mut self, checkpoint: CheckpointName, content: &str) {
-        let look = Some(crc32fast::hash(content.as_bytes()));
+        let look = Look::Content(crc32fast::hash(content.as_bytes()));
         self.witnesses
             .entry(checkpoint.file().to_owned())
             .or_default()
@@ -133,12 +161,9 @@ impl OwnerFile {
     /// Whether every witness looks as we left it.
     fn recognises(&self, storage: &dyn Storage, dir: &Path) -> Result<bool> {
         for name in WITNESSES {
-            let look = look_at(storage, dir, name)?;
-            if !self
-                .witnesses
-                .get(name)
-                .is_some_and(|looks| looks.contains(&look))
-            {
+            let look = Look::at(storage, dir, name)?;
+            let is_as_left = |looks: &Vec<Look>| looks.contains(&look);
+            if look == Look::Unreadable || !self.witnesses.get(name).is_some_and(is_as_left) {
                 return Ok(false);
             }
         }
@@ -146,23 +171,48 @@ impl OwnerFile {
     }
 }
 
-fn parse_seen(word: &str) -> Option<Seen> {
-    if word == "absent" {
-        Some(None)
-    } else {
-        u32::from_str_radix(word, 16).ok().map(Some)
+impl Look {
+    fn at(storage: &dyn Storage, dir: &Path, name: &str) -> Result<Self> {
+        match read_small_file(storage, &dir.join(name), LARGEST_WITNESS_BYTES) {
+            Ok(Some(content)) => Ok(Self::Content(crc32fast::hash(&content))),
+            Ok(None) => Ok(Self::Absent),
+            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::InvalidInput) => {
+                Ok(Self::Unreadable)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        match word {
+            "absent" => Some(Self::Absent),
+            "unreadable" => Some(Self::Unreadable),
+            _ => parse_checksum(word).map(Self::Content),
+        }
     }
 }
 
-fn look_at(storage: &dyn Storage, dir: &Path, name: &str) -> Result<Seen> {
-    let content = read_small_file(storage, &dir.join(name), LARGEST_WITNESS_BYTES);
-    match content {
-        Ok(content) => Ok(content.map(|content| crc32fast::hash(&content))),
-        // Not as we left it, whatever it is: we never write such a thing.
-        Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::InvalidInput) => {
-            Ok(Some(0))
+impl fmt::Display for Look {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent => f.write_str("absent"),
+            Self::Content(checksum) => write!(f, "{checksum:08x}"),
+            Self::Unreadable => f.write_str("unreadable"),
         }
-        Err(error) => Err(error),
+    }
+}
+
+impl Kafkas {
+    /// How Kafka's folders stand at an open: a marker spoke for them, an earlier open of ours noted it, or nobody closed them.
+    pub(crate) fn at_open(listing: &DirectoryListing, owner: Owner, noted: Option<Self>) -> Self {
+        if !listing.has_kafkas() {
+            return Self::Clean;
+        }
+        match owner {
+            Owner::Fresh | Owner::OursClean | Owner::ForeignClean => Self::Clean,
+            Owner::OursUnclean => noted.unwrap_or(Self::Unclean),
+            Owner::ForeignUnclean => Self::Unclean,
+        }
     }
 }
 
@@ -393,16 +443,85 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_read_is_never_as_we_left_it() {
+        let storage = Memory::new();
+        let dir = Path::new("/log");
+        storage.create_dir(dir).unwrap();
+        let witness = dir.join(META_PROPERTIES);
+        // An empty file has the CRC-32 0.
+        storage.create(&witness).unwrap();
+        let mut file = OwnerFile::new(draw_incarnation().unwrap());
+        file.look_again(&storage, dir).unwrap();
+        file.write(&storage, dir).unwrap();
+        assert_eq!(gather(&storage, dir), Owner::OursUnclean);
+        storage.remove(&witness).unwrap();
+        assert_eq!(gather(&storage, dir), Owner::ForeignUnclean, "removed");
+        storage.create_dir(&witness).unwrap();
+        assert_eq!(gather(&storage, dir), Owner::ForeignUnclean, "a folder");
+        file.look_again(&storage, dir).unwrap();
+        file.write(&storage, dir).unwrap();
+        assert_eq!(OwnerFile::read(&storage, dir).unwrap(), Some(file));
+        assert_eq!(gather(&storage, dir), Owner::ForeignUnclean, "still one");
+    }
+
+    #[test]
+    fn kafkas_folders_are_clean_by_a_marker_by_our_note_or_not_at_all() {
+        let none = DirectoryListing::default();
+        let some = DirectoryListing {
+            internal: vec!["__consumer_offsets-0".to_owned()],
+            ..DirectoryListing::default()
+        };
+        use Kafkas::{Clean, Unclean};
+        for (owner, noted, expected) in [
+            (Owner::Fresh, None, Clean),
+            (Owner::OursClean, Some(Unclean), Clean),
+            (Owner::ForeignClean, Some(Unclean), Clean),
+            (Owner::OursUnclean, Some(Clean), Clean),
+            (Owner::OursUnclean, Some(Unclean), Unclean),
+            (Owner::OursUnclean, None, Unclean),
+            (Owner::ForeignUnclean, Some(Clean), Unclean),
+        ] {
+            assert_eq!(
+                Kafkas::at_open(&some, owner, noted),
+                expected,
+                "{owner:?} {noted:?}"
+            );
+            assert_eq!(Kafkas::at_open(&none, owner, noted), Clean);
+        }
+    }
+
+    #[test]
     fn a_damaged_owner_file_reads_as_nobodys() {
         let storage = Memory::new();
         let dir = Path::new("/log");
         storage.create_dir(dir).unwrap();
         let mut file = OwnerFile::new(draw_incarnation().unwrap());
         file.opens = 41;
+        file.kafkas = Kafkas::Unclean;
         file.look_again(&storage, dir).unwrap();
         file.write(&storage, dir).unwrap();
         assert_eq!(OwnerFile::read(&storage, dir).unwrap(), Some(file));
-        replace_file(&storage, &dir.join(FILE), b"stratalog-owner 1\n").unwrap();
-        assert_eq!(OwnerFile::read(&storage, dir).unwrap(), None);
+        let whole = read_small_file(&storage, &dir.join(FILE), LARGEST_BYTES)
+            .unwrap()
+            .unwrap();
+        for length in 0..whole.len() {
+            replace_file(&storage, &dir.join(FILE), &whole[..length]).unwrap();
+            assert_eq!(
+                OwnerFile::read(&storage, dir).unwrap(),
+                None,
+                "cut at {length}"
+            );
+        }
+        for body in [
+            "stratalog-owner 2\nincarnation abababab-abab-abab-abab-abababababab\nopens 1\nkafkas clean\n",
+            "stratalog-owner 1\nincarnation abab\nopens 1\nkafkas clean\n",
+            "stratalog-owner 1\nincarnation abababab-abab-abab-abab-abababababab\nopens -1\nkafkas clean\n",
+            "stratalog-owner 1\nincarnation abababab-abab-abab-abab-abababababab\nopens 1\nkafkas\n",
+            "stratalog-owner 1\nincarnation abababab-abab-abab-abab-abababababab\nopens 1\nkafkas clean\nx 0\n",
+        ] {
+            let text = with_checksum_line(body.to_owned());
+            replace_file(&storage, &dir.join(FILE), text.as_bytes()).unwrap();
+            assert_eq!(OwnerFile::read(&storage, dir).unwrap(), None, "{body}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::error::{ErrorKind, Result};
 use crate::limits::RESERVE_BYTES;
-use crate::storage::Storage;
+use crate::storage::{Access, Storage};
 
 pub(super) const FILE: &str = "stratalog.reserve";
 
@@ -13,16 +13,23 @@ pub(super) const FILE: &str = "stratalog.reserve";
 pub(crate) struct Reserve;
 
 impl Reserve {
-    /// Takes the room if it is not held. A disk that is full already has none to give: no error.
+    /// Takes the room, or the part of it that is missing since a crash or a full disk. A disk that is full has none to give: no error.
     pub(crate) fn fill(storage: &dyn Storage, dir: &Path) -> Result<()> {
-        let file = match storage.create(&dir.join(FILE)) {
-            Ok(file) => file,
-            Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::Full) => {
-                return Ok(());
+        let path = dir.join(FILE);
+        let file = match storage.create(&path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                storage.open(&path, Access::Write)
             }
-            Err(error) => return Err(error),
+            created => created,
         };
-        match file.prepare(0..RESERVE_BYTES) {
+        let filled = file.and_then(|file| {
+            let held_bytes = file.len()?;
+            if held_bytes < RESERVE_BYTES {
+                file.prepare(held_bytes..RESERVE_BYTES)?;
+            }
+            Ok(())
+        });
+        match filled {
             Err(error) if error.kind() == ErrorKind::Full => Self::free(storage, dir),
             done => done,
         }
@@ -55,6 +62,20 @@ mod tests {
         Reserve::free(&storage, dir).unwrap();
         Reserve::free(&storage, dir).expect("free already");
         assert_eq!(free(), before);
+    }
+
+    #[test]
+    fn a_reserve_that_a_crash_left_empty_is_filled_again() {
+        let storage = Memory::new();
+        let dir = Path::new("/log");
+        storage.create_dir(dir).unwrap();
+        for held_bytes in [0, 1, RESERVE_BYTES - 1, RESERVE_BYTES] {
+            let file = storage.create(&dir.join(FILE)).unwrap();
+            file.set_len(held_bytes).unwrap();
+            Reserve::fill(&storage, dir).unwrap();
+            assert_eq!(file.len().unwrap(), RESERVE_BYTES);
+            Reserve::free(&storage, dir).unwrap();
+        }
     }
 
     #[test]

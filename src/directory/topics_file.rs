@@ -67,7 +67,10 @@ impl TopicsFile {
                         .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 })
                 .collect();
-            topics.insert(name, pairs.ok_or("an option is not key=value")?);
+            let pairs = pairs.ok_or("an option is not key=value")?;
+            if topics.insert(name, pairs).is_some() {
+                return Err("a topic stands there twice");
+            }
         }
         Ok(Self { topics })
     }
@@ -126,10 +129,31 @@ mod tests {
             .unwrap();
         for index in 0..content.len() {
             let mut damaged = content.clone();
-            damaged[index] ^= 4;
+            damaged[index] ^= 1 << (index % 8);
             replace_file(&storage, &dir.join(FILE), &damaged).unwrap();
             let error = TopicsFile::read(&storage, dir).expect_err("damaged");
             assert_eq!(error.kind(), ErrorKind::Corrupt, "byte {index}");
         }
+    }
+
+    #[test]
+    fn lines_that_no_writer_makes_are_named_in_spite_of_their_checksum() {
+        for (lines, what) in [
+            ("stratalog-topics 2\n", "first line"),
+            ("", "first line"),
+            ("stratalog-topics 1\n\n", "topic"),
+            ("stratalog-topics 1\n../x a=1\n", "topic"),
+            ("stratalog-topics 1\na retention.ms\n", "key=value"),
+            ("stratalog-topics 1\na  b=1\n", "key=value"),
+            ("stratalog-topics 1\na b=1\na b=2\n", "twice"),
+        ] {
+            let text = with_checksum_line(lines.to_owned());
+            let fault = TopicsFile::parse(text.as_bytes()).expect_err(lines);
+            assert!(fault.contains(what), "{lines:?}: {fault}");
+        }
+        assert!(
+            TopicsFile::parse(b"").is_err(),
+            "an empty file has no topics line"
+        );
     }
 }

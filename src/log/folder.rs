@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::directory::{
-    Checkpoint, CheckpointName, DirectoryListing, DirectoryLock, Marker, OwnerFacts, OwnerFile,
-    OwnerRow, Reserve, TopicsFile, decide_owner, draw_incarnation, new_topic_id, write_topic_id,
+    Checkpoint, CheckpointName, DirectoryListing, DirectoryLock, Kafkas, Marker, OwnerFacts,
+    OwnerFile, OwnerRow, Reserve, TopicsFile, decide_owner, draw_incarnation, new_topic_id,
+    write_topic_id,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::partition::{ClosedFacts, Incarnation, Owner};
@@ -21,6 +22,8 @@ pub(crate) struct LogFolder {
     open_files: Arc<OpenFiles>,
     owner: OwnerFile,
     topics: TopicsFile,
+    /// What Kafka's checkpoints say of folders that only Kafka opens; it stays there.
+    kafkas: [(CheckpointName, Checkpoint); CheckpointName::ALL.len()],
     /// Let go of at the end of `close`.
     lock: Option<DirectoryLock>,
 }
@@ -62,6 +65,7 @@ impl LogFolder {
             file.as_ref(),
         )?);
         let mut unreadable = Vec::new();
+        let mut kafkas = CheckpointName::ALL.map(|name| (name, Checkpoint::default()));
         let mut checkpoint = |name| match Checkpoint::read(&*storage, dir, name) {
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 unreadable.push(error);
@@ -69,14 +73,21 @@ impl LogFolder {
             }
             read => read,
         };
-        let recovery_points = checkpoint(CheckpointName::RecoveryPoint)?;
-        let log_starts = checkpoint(CheckpointName::LogStart)?;
+        for (name, entries) in &mut kafkas {
+            *entries = checkpoint(*name)?;
+        }
+        let [recovery_points, log_starts, _] = kafkas.clone().map(|(_, entries)| entries);
+        for (_, entries) in &mut kafkas {
+            entries.retain(|partition| listing.is_kafkas(partition));
+        }
         let topics = TopicsFile::read(&*storage, dir)?;
+        let noted = file.as_ref().map(|file| file.kafkas);
         let mut owner_file = match (owner.verdict, file) {
             (Owner::OursClean | Owner::OursUnclean, Some(file)) => file,
             _ => OwnerFile::new(draw_incarnation()?),
         };
         owner_file.opens = owner_file.opens.saturating_add(1);
+        owner_file.kafkas = Kafkas::at_open(&listing, owner.verdict, noted);
         owner_file.look_again(&*storage, dir)?;
         owner_file.write(&*storage, dir)?;
         Marker::delete(&*storage, dir)?;
@@ -86,6 +97,7 @@ impl LogFolder {
             open_files,
             owner: owner_file,
             topics,
+            kafkas,
             lock: Some(lock),
         };
         Ok((
@@ -147,7 +159,7 @@ impl LogFolder {
     }
 
     /// Makes a partition's folder with its topic's id. The folder's name lasts once the log directory is synced. A folder that an
-    /// interrupted creation left is taken over.
+    /// interrupted creation left is taken over; a link of that name is refused, because it leads out of the log directory.
     pub(super) fn make_partition_dir(
         &self,
         partition: &TopicPartition,
@@ -155,7 +167,11 @@ impl LogFolder {
     ) -> Result<SegmentHome> {
         let home = self.home(partition);
         match self.storage.create_dir(&home.dir) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                self.storage.list(&home.dir).map_err(|error| {
+                    error.remedy("remove what stands there; it is no folder of the log")
+                })?;
+            }
             made => made?,
         }
         write_topic_id(&*self.storage, &home.dir, id)?;
@@ -196,12 +212,13 @@ impl LogFolder {
     /// Ends a clean life. All partitions are closed. A crash between two steps leaves:
     /// 1. wrote `stratalog.owner` with the looks that step 2 gives its witnesses, synced: "ours, unclean";
     /// 2. replaced each checkpoint: "ours, unclean", because either look of each is ours;
-    /// 3. wrote the marker, synced: "ours, clean".
+    /// 3. wrote the marker, synced: "ours, clean". Not while a folder stands here that only a broker can recover: a broker that finds the
+    ///    marker takes a torn tail in it for records, and does not start or loses what it acknowledges behind it.
     pub(super) fn close_clean(
         &mut self,
         partitions: &[(TopicPartition, ClosedFacts)],
     ) -> Result<()> {
-        let mut checkpoints = CheckpointName::ALL.map(|name| (name, Checkpoint::default()));
+        let mut checkpoints = self.kafkas.clone();
         for (name, checkpoint) in &mut checkpoints {
             for (partition, facts) in partitions {
                 let offset = match name {
@@ -224,7 +241,10 @@ impl LogFolder {
         for (name, checkpoint) in &checkpoints {
             checkpoint.write(&*self.storage, &self.dir, *name)?;
         }
-        Marker::write(&*self.storage, &self.dir, self.owner.incarnation)
+        match self.owner.kafkas {
+            Kafkas::Clean => Marker::write(&*self.storage, &self.dir, self.owner.incarnation),
+            Kafkas::Unclean => Ok(()),
+        }
     }
 
     /// Lets go of both locks.

@@ -11,6 +11,7 @@
 )]
 
 mod architecture;
+mod beside_kafka;
 #[cfg(feature = "cli")]
 mod cli;
 mod full_disk;
