@@ -75,7 +75,16 @@ fn batch(group: &mut BenchmarkGroup<'_, WallTime>) {
     let value = [7u8; VALUE_BYTES];
     let mut batch = RecordBatchBuilder::new(Compression::None);
     let mut appended = 0;
+    for _ in 0..BATCH_RECORDS {
+        batch.push(Record::new(&value)).unwrap();
+    }
     group.bench_function("append a batch of 100 x 100 B", |b| {
+        b.iter(|| {
+            partition.append_batch(black_box(&batch)).unwrap();
+            trim(&partition, &mut appended);
+        });
+    });
+    group.bench_function("fill and append a batch of 100 x 100 B", |b| {
         b.iter(|| {
             batch.clear();
             for _ in 0..BATCH_RECORDS {
