@@ -62,6 +62,14 @@ pub fn offsets(
 
 /// Checks every byte of a partition directory. Never writes to it.
 ///
+/// ```no_run
+/// for finding in stratalog::inspect::verify("data/user_clicks-0")? {
+///     let finding = finding?;
+///     println!("{finding} (damage: {})", finding.is_damage());
+/// }
+/// # Ok::<(), stratalog::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`dump`]; what is found comes from the iterator.
 pub fn verify(dir: impl AsRef<Path>) -> Result<Verification> {

@@ -3,7 +3,7 @@
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use clap::Args;
@@ -14,6 +14,9 @@ use crate::lines;
 
 /// How often a followed directory is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// While nothing comes, looking takes at most a fifth of the time.
+const REST_PER_LOOK: u32 = 4;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -114,11 +117,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Outcome> {
         if !options.follow {
             return Ok(outcome);
         }
-        if !printed {
-            std::thread::sleep(LOOK_AGAIN);
-        }
+        let looking = Instant::now();
         for place in &places {
             place.view.refresh()?;
+        }
+        if !printed {
+            // Without a clean end a look reads the last segment.
+            std::thread::sleep(LOOK_AGAIN.max(looking.elapsed() * REST_PER_LOOK));
         }
     }
 }
