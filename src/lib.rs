@@ -1,10 +1,45 @@
 //! Kafka's log as a Rust library: an embeddable, partitioned, append-only log whose directories are
 //! Apache Kafka log directories.
 //!
+//! A [`Log`] is a directory of topics; a [`Topic`] has [`Partition`]s; a partition is an ordered list of records, each with
+//! an [`Offset`]. One process writes, any number read.
+//!
+//! ```
+//! use stratalog::{Log, Record, Start};
+//!
+//! # fn main() -> stratalog::Result<()> {
+//! # let dir = std::env::temp_dir().join(format!("stratalog-tour-{}", std::process::id()));
+//! let log = Log::open(&dir)?;
+//! let clicks = log.topic("user_clicks")?;
+//! let ticket = clicks.append(Record::new("signed up").key("user-7"))?;
+//! ticket.wait_durable()?; // or: ticket.durable().await?
+//!
+//! for record in clicks.partition(0)?.cursor(Start::Earliest)? {
+//!     let record = record?;
+//!     println!("{} {:?}", record.offset(), record.value());
+//! }
+//! log.close()?;
+//! # let _ = std::fs::remove_dir_all(&dir);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - **Writing.** [`Partition::append`] returns when the topic's [`FsyncPolicy`] is met, [`Partition::submit`] never waits for a sync, and
+//!   [`Partition::writer`] fills batches in memory. Each gives a ticket that tells when its records are on the disk.
+//! - **Reading.** A [`Cursor`] is a place in a partition: it starts anywhere, waits or is awaited at the tail, and tells damage as a [`Gap`] and goes on.
+//!   [`Log::view`] reads beside a writer in another process.
+//! - **Brokers** find raw batches, epochs, truncation and producer state at [`Partition::replica`] and [`Partition::fetch`].
+//! - **What went wrong** is an [`Error`] with one of sixteen [kinds](ErrorKind), each a thing to do.
+//!
 //! The [`manual`] tells how it is built, what it writes and what it promises.
 
 #[cfg(doc)]
 pub mod manual;
+
+/// The README's programs compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 // floor 0: words
 mod error;

@@ -199,7 +199,7 @@ impl Commit {
         all.push(lingering);
     }
 
-    pub(super) fn write_lingering(&self, now: Duration) -> Option<Duration> {
+    pub(crate) fn write_lingering(&self, now: Duration) -> Option<Duration> {
         // Not under the lock: writing takes others.
         let all: Vec<_> = (self.lingering.lock().iter())
             .filter_map(Weak::upgrade)

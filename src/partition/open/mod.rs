@@ -6,6 +6,7 @@
 mod assemble;
 mod bounds;
 mod chain;
+mod close;
 mod fold;
 mod report;
 mod survey;
@@ -22,8 +23,8 @@ use super::recovery::{
     TailFact, TailPlan, chain_row, derived_row, tail_row,
 };
 use super::{
-    CommitTurn, HighWatermark, Incarnation, Opening, PartitionCore, Parts, Published, SharedByLog,
-    SideFiles, Tail, TopicOptions, WriterState,
+    HighWatermark, Incarnation, Opening, PartitionCore, Parts, Published, SharedByLog, SideFiles,
+    Tail, TopicOptions, WriterState,
 };
 use crate::epochs::Epochs;
 use crate::error::{Error, ErrorKind, GapCause, Result};
@@ -37,14 +38,14 @@ use crate::timestamp::Timestamp;
 use crate::topic::TopicPartition;
 
 use bounds::{Bounds, read_known};
-use fold::{EpochsFound, Fold, read_epochs, write_snapshot};
+use fold::{EpochsFound, Fold, read_epochs};
 pub(super) use fold::{load_producers, replay};
 pub use report::{Adopted, PartitionRecovery, TornTail};
 use survey::Survey;
 use tail::Placed;
 pub(crate) use view::open_read_only;
 
-/// Who wrote last in the log directory (DESIGN's owner question), answered above and handed down.
+/// Who wrote last in the log directory (the owner table), answered above and handed down.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Owner {
     Fresh,
@@ -215,73 +216,6 @@ impl PartitionCore {
         self.published.appended(opening.end, opening.first_unstable);
         self.published.made_durable(opening.end);
         Ok(())
-    }
-
-    /// Clean close. Every call afterwards says `Closed`.
-    ///
-    /// 1. Take the commit turn, so that nobody else syncs or cuts.
-    /// 2. Under the writer lock: write the indexes, cut the prepared space, let go of the tail. No append comes after. Crash after: as
-    ///    without the close, and indexes are derived.
-    /// 3. Sync what is not synced, then the closed segment with its indexes. Crash after: all records stand.
-    /// 4. Write the producer snapshot at the end (none in a log that never held a record), remove those that belong to no segment, write
-    ///    the epochs when a trim has folded them. Crash after: one snapshot more or less, and the batches say the same.
-    /// 5. Write and sync the facts. Crash after: the next open finds no marker, scans the last segment and finds it whole.
-    /// 6. Wake whoever waits: closed.
-    ///
-    /// # Errors
-    /// `Failed` after an earlier failure, and the first failure of a step; the partition is closed all the same, and the caller
-    /// writes no marker. `Full` when the tail could not be copied since it was opened. `Closed` when it was closed before.
-    pub(crate) fn close(&self) -> Result<ClosedFacts> {
-        let turn = self.take_commit_turn();
-        let tail = std::mem::replace(&mut self.writer.lock().tail, Tail::Closed);
-        let closed = match tail {
-            Tail::Closed => return Err(self.closed()),
-            Tail::CopyPending(pending) => Err(pending.error),
-            Tail::Active(active) => self
-                .latch
-                .check()
-                .and_then(|()| self.close_active(&turn, active)),
-        };
-        self.published.close();
-        drop(turn);
-        self.commit.settle();
-        closed
-    }
-
-    fn close_active(&self, turn: &CommitTurn<'_>, active: ActiveSegment) -> Result<ClosedFacts> {
-        let files = active.close()?;
-        self.commit.list(&files);
-        turn.sync()?;
-        let marks = self.published.watermarks();
-        let (snapshot, epochs) = {
-            let writer = self.writer.lock();
-            (writer.producers.to_snapshot(), writer.epochs.clone())
-        };
-        write_snapshot(&self.home, marks.end, &snapshot)?;
-        let segments = self.published.snapshot().segments;
-        // Kafka deletes snapshots at or below the log start, too: nothing is replayed from there.
-        let is_base = |at: Offset| segments.iter().any(|segment| segment.base() == at);
-        let stays = |at: Offset| at == marks.end || (is_base(at) && at > marks.start);
-        self.remove_snapshots(|at| !stays(at))?;
-        match read_epochs(&self.home)? {
-            EpochsFound::Good(on_disk) if on_disk == epochs => {}
-            EpochsFound::Good(_) | EpochsFound::Missing | EpochsFound::Damaged => {
-                self.write_epochs(&epochs)?;
-            }
-        }
-        self.side.lock().update_synced(|facts| {
-            facts.log_start = marks.start;
-            facts.recovery_point = marks.end;
-            facts.durable_end = marks.end;
-        })?;
-        Ok(ClosedFacts {
-            log_start: marks.start,
-            recovery_point: marks.end,
-            high: marks.high,
-            start_is_inside_segment: segments
-                .first()
-                .is_some_and(|first| marks.start > first.base()),
-        })
     }
 }
 

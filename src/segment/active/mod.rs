@@ -29,6 +29,8 @@ const MOST_PREPARED_BYTES: u64 = 1 << 20;
 pub(crate) struct ActiveSegment {
     home: SegmentHome,
     files: Arc<SegmentFiles>,
+    /// Nothing was written since a clean close: the files are as that close left them.
+    is_as_closed: bool,
     /// Open while the segment is written to; an idle one costs no descriptor.
     log: Option<Arc<dyn StorageFile>>,
     /// Whole batches.
@@ -178,6 +180,7 @@ impl ActiveSegment {
         let end = walker.expected();
         let aborted_bytes = txn_index::ENTRY_BYTES as u64 * indexes.aborted().len() as u64;
         let mut segment = Self::with_indexes(home, log, base, end, size, indexes);
+        segment.is_as_closed = true;
         if aborted_bytes > 0 {
             let name = segment.home.path(FileName::TxnIndex(base));
             segment.txn_index = Some(TxnIndexFile {
@@ -205,6 +208,7 @@ impl ActiveSegment {
         Self {
             files: SegmentFiles::growing(home.clone(), shape, Arc::clone(&log), indexes),
             home,
+            is_as_closed: false,
             log: Some(log),
             size,
             next_offset: end,
@@ -214,8 +218,14 @@ impl ActiveSegment {
         }
     }
 
-    /// The `.log`, open for writing.
+    /// Whether nothing was written since a clean close.
+    pub(crate) fn is_as_closed(&self) -> bool {
+        self.is_as_closed
+    }
+
+    /// The `.log`, open for writing: what follows changes the segment.
     fn log(&mut self) -> Result<Arc<dyn StorageFile>> {
+        self.is_as_closed = false;
         if let Some(log) = &self.log {
             return Ok(Arc::clone(log));
         }
@@ -434,7 +444,10 @@ impl ActiveSegment {
 
     /// As `seal`, but the segment stays the active one of the next open (clean close): no sealed facts.
     pub(crate) fn close(mut self) -> Result<Arc<SegmentFiles>> {
-        let written = self.write_indexes()?;
+        let written = match self.is_as_closed {
+            true => Vec::new(),
+            false => self.write_indexes()?,
+        };
         Ok(self.finish(written, None))
     }
 
