@@ -6,7 +6,7 @@
 use std::io::Write;
 
 use super::json::JsonLine;
-use super::{PartitionDir, positions_above};
+use super::{PartitionDir, positions_above, unless_trimmed};
 use crate::batch::{BatchHeader, HEADER_BYTES, RecordBatch, RecordRef, TimestampType};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
@@ -81,7 +81,10 @@ impl Dump<'_> {
         next: Option<Offset>,
     ) -> Result<()> {
         let file = FileName::Log(segment.base()).to_string();
-        let walker = segment.walk(rule, limits::DEFAULT_MAX_DECOMPRESSED_BYTES)?;
+        let walker = segment.walk(rule, limits::DEFAULT_MAX_DECOMPRESSED_BYTES);
+        let Some(walker) = unless_trimmed(walker)? else {
+            return Ok(());
+        };
         let mut walker = walker.below(segment.end());
         loop {
             match walker.step()? {

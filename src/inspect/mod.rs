@@ -238,14 +238,10 @@ impl PartitionDir {
         };
         let storage = &*self.home.storage;
         let file = unless_unreadable(OwnerFile::read(storage, parent))?;
-        facts.owner = match (Marker::read(storage, parent)?, &file) {
-            // A lone directory under somebody else's roof.
-            (Marker::Absent, None) => Owner::ForeignUnclean,
-            _ => {
-                let is_empty = DirectoryListing::read(storage, parent)?.is_empty;
-                let facts = OwnerFacts::gather(storage, parent, is_empty, file.as_ref())?;
-                decide_owner(facts).verdict
-            }
+        facts.owner = match owner(storage, parent, file.as_ref()) {
+            // Something that is no marker stands in its place.
+            Err(error) if is_about_content(&error) => Owner::ForeignUnclean,
+            owner => owner?,
         };
         if let Some(file) = file {
             facts.incarnation = file.incarnation;
@@ -263,7 +259,11 @@ impl PartitionDir {
             known.owner,
             Owner::Fresh | Owner::OursClean | Owner::OursUnclean
         );
-        Ok(match read_facts(&self.home)? {
+        let found = match read_facts(&self.home) {
+            Err(error) if is_about_content(&error) => FactsFound::Damaged,
+            found => found?,
+        };
+        Ok(match found {
             FactsFound::Good(facts) if is_ours && facts.incarnation == known.incarnation => {
                 Some(facts)
             }
@@ -294,6 +294,17 @@ impl PartitionDir {
     }
 }
 
+/// Who wrote last into a log directory, as opening it would say.
+fn owner(storage: &dyn Storage, dir: &Path, file: Option<&OwnerFile>) -> Result<Owner> {
+    if file.is_none() && Marker::read(storage, dir)? == Marker::Absent {
+        // A lone directory under somebody else's roof.
+        return Ok(Owner::ForeignUnclean);
+    }
+    let is_empty = DirectoryListing::read(storage, dir)?.is_empty;
+    let facts = OwnerFacts::gather(storage, dir, is_empty, file)?;
+    Ok(decide_owner(facts).verdict)
+}
+
 /// The partition that the last name of a path stands for.
 fn named(path: &Path) -> Option<TopicPartition> {
     let called = path.file_name()?.to_str()?;
@@ -308,6 +319,14 @@ fn unless_unreadable<T: Default>(read: Result<T>) -> Result<T> {
     match read {
         Err(error) if is_about_content(&error) => Ok(T::default()),
         read => read,
+    }
+}
+
+/// `None` for a segment that a writer has removed since it was listed.
+fn unless_trimmed<T>(opened: Result<T>) -> Result<Option<T>> {
+    match opened {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some),
     }
 }
 

@@ -577,3 +577,33 @@ fn a_base_offset_raised_beyond_the_next_segment_costs_its_batch_alone() {
     assert_eq!(gaps.len(), 1, "{gaps:?}");
     assert_eq!(records.len(), 39);
 }
+
+#[test]
+fn segments_that_are_trimmed_under_a_verification_are_no_damage() {
+    let place = Place::new();
+    let (log, partition) = place.open();
+    place.append(&partition, 0..40);
+    let findings = place.dir().verify().expect("a directory");
+    let trimmed = partition.delete_records_before(offset(30));
+    trimmed.expect("trimmed");
+    let findings: Result<Vec<Finding>> = findings.collect();
+    let findings = findings.expect("a sound medium");
+    assert!(!findings.iter().any(Finding::is_damage), "{findings:?}");
+    drop(log);
+}
+
+#[test]
+fn a_directory_in_place_of_the_marker_or_the_facts_does_not_end_a_verification() {
+    for name in [
+        "../.kafka_cleanshutdown",
+        "stratalog.facts",
+        "../stratalog.owner",
+    ] {
+        let place = closed();
+        place.storage.remove(&path(name)).expect("removed");
+        place.storage.create_dir(&path(name)).expect("a folder");
+        let findings: Result<Vec<Finding>> = place.dir().verify().expect(name).collect();
+        findings.expect(name);
+        assert_eq!(place.dump().1.records, 40, "{name}");
+    }
+}

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 pub use self::finding::{Finding, FindingKind, Progress};
 use self::surroundings::Surroundings;
-use super::{PartitionDir, positions_above};
+use super::{PartitionDir, positions_above, unless_trimmed};
 use crate::batch::{ControlKind, PREFIX_BYTES, RecordBatch};
 use crate::error::{ErrorKind, GapCause, Result};
 use crate::ids::{LeaderEpoch, ProducerId};
@@ -136,6 +136,12 @@ impl Verification {
             );
             self.tell(finding.takes(end, base, GapCause::Missing));
         }
+        let walker = segment.walk(rule, limits::DEFAULT_MAX_DECOMPRESSED_BYTES);
+        let Some(walker) = unless_trimmed(walker)? else {
+            self.bytes_before += segment.size().to_u64();
+            self.expected = None;
+            return Ok(Work::GoOn);
+        };
         let is_last = self.segments.is_empty();
         let is_vouched_for = self.surroundings.is_vouched_for(base);
         // The indexes of a segment that nobody has closed are not written yet.
@@ -143,7 +149,6 @@ impl Verification {
             true => None,
             false => Some(IndexCheck::new(&self.partition.home, &segment)?),
         };
-        let walker = segment.walk(rule, limits::DEFAULT_MAX_DECOMPRESSED_BYTES)?;
         self.at = Some(Walk {
             walker: walker.below(segment.end()),
             name: segment.log_path().display().to_string(),

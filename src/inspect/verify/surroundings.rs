@@ -109,10 +109,7 @@ impl Surroundings {
 
     /// What a reader would see: what is missing, and what nobody vouches for.
     fn look(&mut self, partition: &PartitionDir, found: &mut Vec<Finding>) -> Result<()> {
-        let facts = match partition.own_facts() {
-            Err(error) if is_about_content(&error) => None,
-            facts => facts?,
-        };
+        let facts = partition.own_facts()?;
         self.dense_from = facts.and_then(|facts| facts.dense_from);
         self.torn_from = facts.map(|facts| facts.durable_end);
         // A broker that closed its log had made all of it durable.
