@@ -120,7 +120,11 @@ impl Opener<'_> {
             &mut |found| {
                 let base = found.batch.base_offset();
                 if base >= next {
-                    overlap = overlap.or(Some(found.position));
+                    // A tail that was copied starts exactly where the next segment does. A batch above that has a damaged base offset: it
+                    // stays where it is, and readers meet it as a gap.
+                    if base == next || overlap.is_some() {
+                        overlap = overlap.or(Some(found.position));
+                    }
                     return Ok(());
                 }
                 if base >= bounds.durable_end {
