@@ -37,7 +37,7 @@ pub(crate) struct DirectoryListing {
     pub(crate) foreign_folders: Vec<String>,
     /// Files that are neither Kafka's nor ours, and links, FIFOs and devices: left alone.
     pub(crate) foreign_files: Vec<String>,
-    /// Whether nothing at all stands in the directory but perhaps the lock file.
+    /// Whether nothing at all stands in the directory but perhaps the lock file, and the first file of ours that a crash left unfinished.
     pub(crate) is_empty: bool,
 }
 
@@ -66,7 +66,8 @@ impl DirectoryListing {
         };
         for entry in storage.list(dir)? {
             let name = entry.name.to_string_lossy().into_owned();
-            listing.is_empty &= name == lock::FILE;
+            listing.is_empty &=
+                name == lock::FILE || name.strip_suffix(".tmp") == Some(owner::FILE);
             match entry.kind {
                 EntryKind::Directory => listing.folder(name),
                 EntryKind::File if is_known(&name) => {}

@@ -23,6 +23,8 @@ mod kafka_opened;
 mod kafka_written;
 mod kill;
 mod log;
+#[cfg(feature = "sim")]
+mod owner;
 mod recovery_chapter;
 mod repository;
 mod source_text;
