@@ -64,7 +64,11 @@ fn spoil(files: &mut BTreeMap<PathBuf, Vec<u8>>, fault: Fault) {
     | Fault::Cut { file, .. }
     | Fault::Remove { file }
     | Fault::Replace { file, .. }) = &fault;
-    let Some(path) = files.keys().nth(usize::from(*file) % files.len().max(1)).cloned() else {
+    let Some(path) = files
+        .keys()
+        .nth(usize::from(*file) % files.len().max(1))
+        .cloned()
+    else {
         return;
     };
     let content = files.entry(path.clone()).or_default();
