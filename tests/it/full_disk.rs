@@ -9,6 +9,8 @@ use std::time::Duration;
 use stratalog::{ErrorKind, FsyncPolicy, Log, Offset, Record, Start, TopicOptions};
 use tempfile::TempDir;
 
+use crate::battery;
+
 /// A small filesystem, gone when dropped.
 struct SmallDisk {
     dir: TempDir,
@@ -33,7 +35,7 @@ impl SmallDisk {
             }
         };
         if !mounted {
-            println!("skipped: {kind} of 32 MiB cannot be mounted here");
+            battery::skip("a full disk", "a disk of 32 MiB cannot be mounted here");
             return None;
         }
         Some(Self { dir })

@@ -11,6 +11,7 @@
 )]
 
 mod architecture;
+mod battery;
 mod beside_kafka;
 #[cfg(feature = "cli")]
 mod cli;
