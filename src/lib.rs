@@ -47,6 +47,7 @@ mod ids;
 pub mod limits;
 mod offset;
 mod stats;
+mod sync;
 mod timestamp;
 mod topic;
 // floor 1

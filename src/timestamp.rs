@@ -7,8 +7,9 @@
 )]
 
 use std::fmt;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// Milliseconds since 1970-01-01 00:00 UTC. Negative is before.
 ///
@@ -131,6 +132,12 @@ impl Clock for SystemClock {
 /// it goes by the system's clock, whatever clock a log was given.
 pub(crate) fn deadline_after(limit: Duration) -> Option<Instant> {
     Instant::now().checked_add(limit)
+}
+
+/// How long somebody waits who waits until `deadline`.
+#[cfg(all(test, shuttle))]
+pub(crate) fn left_until(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
 }
 
 /// A clock that stands still until a test moves it.

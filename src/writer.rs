@@ -5,18 +5,16 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-
-use event_listener::{Event, EventListener, Listener};
-use parking_lot::Mutex;
 
 use crate::batch::{Record, RecordBatchBuilder};
 use crate::compress::Compression;
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::Offset;
 use crate::partition::{Durable, Lingering, Partition, Ticket};
+use crate::sync::{Event, EventListener, Listener, Mutex, OnceLock};
 
 /// Default of `batch.size` of Kafka's producer.
 const DEFAULT_BATCH_BYTES: u32 = 16_384;

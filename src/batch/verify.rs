@@ -6,8 +6,6 @@
     clippy::unwrap_used
 )]
 
-use std::sync::OnceLock;
-
 use bytes::{Bytes, BytesMut};
 
 use super::control::{self, ControlMarker};
@@ -18,6 +16,7 @@ use crate::error::{Error, ErrorKind, Gap, GapCause, Result};
 use crate::ids::{LeaderEpoch, ProducerEpoch, ProducerId, Sequence};
 use crate::limits;
 use crate::offset::Offset;
+use crate::sync::OnceLock;
 use crate::timestamp::Timestamp;
 
 const WRONG_LENGTH: &str = "the length in the batch header is not the length of the batch";

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use event_listener::{EventListener, Listener};
-
 use super::{Cursor, lag::bytes_between};
 use crate::batch::StoredRecord;
 use crate::error::{ErrorKind, Result};
 use crate::offset::Offset;
 use crate::partition::{Partition, PartitionReader, Published, ReadUpTo};
+use crate::sync::{EventListener, Listener};
 use crate::timestamp::deadline_after;
 
 /// What somebody waits for.

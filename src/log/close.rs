@@ -1,9 +1,8 @@
 //! Closing a log, also when its last clone is dropped.
 
-use std::sync::atomic::Ordering;
-
 use super::LogCore;
 use crate::error::Result;
+use crate::sync::atomic::Ordering;
 
 impl LogCore {
     /// Closes the log. A crash between two steps leaves an unclean log, which the next open recovers:

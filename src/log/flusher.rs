@@ -1,11 +1,11 @@
 //! Syncing what was asked for, oldest request first: a loop for the log's threads, and one round for `maintain`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::error::Result;
 use crate::partition::SharedByLog;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// A flusher that nobody wakes looks again after this long; requests, timed ones too, wake it earlier.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3_600);

@@ -3,12 +3,11 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-
 use super::LogCore;
 use crate::error::Result;
 use crate::limits;
 use crate::partition::ClockWatch;
+use crate::sync::{Condvar, Mutex};
 use crate::timestamp::Clock;
 
 /// Between two looks at all partitions.

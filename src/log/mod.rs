@@ -17,16 +17,17 @@ mod workers;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-use parking_lot::{Mutex, RwLock};
 
 use crate::directory::new_topic_id;
 use crate::error::{Error, ErrorKind, Result};
 use crate::partition::{Partition, PartitionCore, SharedByLog, TopicOptions};
 use crate::stats::Stats;
 use crate::storage::Storage;
+use crate::sync::{
+    Mutex, RwLock,
+    atomic::{AtomicBool, Ordering},
+};
 use crate::topic::{TopicName, TopicPartition};
 
 use folder::LogFolder;

@@ -3,9 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-
-use parking_lot::{Mutex, RwLock};
 
 use super::folder::{Found, LogFolder};
 use super::housekeeper::Housekeeper;
@@ -21,6 +18,7 @@ use crate::partition::{
 };
 use crate::segment::OpenFiles;
 use crate::storage::Storage;
+use crate::sync::{Mutex, RwLock, atomic::AtomicBool};
 use crate::topic::{TopicId, TopicName, TopicPartition};
 
 impl Log {

@@ -1,6 +1,6 @@
 //! To which partition a record goes: by its key as Kafka's clients do, sticky without one.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Records without a key stay with one partition for this many bytes, then go on to the next, as Kafka's
 /// sticky partitioner does for one batch (KIP-480, KIP-794; `batch.size` of the Java producer).

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
-
 use super::LogCore;
 use super::routing::Router;
 use crate::batch::Record;
 use crate::error::{Error, ErrorKind, Result};
 use crate::partition::{Partition, Ticket, TopicOptions};
+use crate::sync::RwLock;
 use crate::topic::{TopicId, TopicName};
 
 /// A topic of an open log. Clones share it.

@@ -1,15 +1,16 @@
 //! The threads of a log: flushers, started at the first request for a sync, and one housekeeper. Never one per partition.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-
-use parking_lot::Mutex;
 
 use super::options::Maintenance;
 use super::{LogCore, flusher, housekeeper};
 use crate::error::{Error, ErrorKind, Result};
 use crate::partition::SharedByLog;
+use crate::sync::{
+    Mutex,
+    atomic::{AtomicBool, Ordering},
+    thread::{self, JoinHandle},
+};
 
 /// The threads that run, and the word that ends them.
 #[derive(Debug, Default)]
@@ -61,7 +62,7 @@ impl Workers {
     pub(super) fn stop(&self, shared: &SharedByLog) {
         self.stop.store(true, Ordering::Release);
         shared.sync_requests.wake_all();
-        let me = std::thread::current().id();
+        let me = thread::current().id();
         let threads = std::mem::take(&mut *self.threads.lock());
         for thread in threads
             .into_iter()
@@ -74,7 +75,7 @@ impl Workers {
 }
 
 fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
-    std::thread::Builder::new()
+    thread::Builder::new()
         .name(name)
         .spawn(run)
         .map_err(|error| {

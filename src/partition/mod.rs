@@ -24,11 +24,8 @@ mod truncate;
 mod watermarks;
 
 use std::fmt;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
-
-use parking_lot::{Mutex, RwLock};
 
 use crate::epochs::Epochs;
 use crate::error::{Error, Result};
@@ -37,6 +34,7 @@ use crate::producers::Producers;
 use crate::segment::{ActiveSegment, SegmentHome, SegmentSettings};
 use crate::stats::{Counters, PartitionStats};
 use crate::storage::{BootId, Latch};
+use crate::sync::{Mutex, OnceLock, RwLock, atomic::AtomicU64};
 use crate::timestamp::{Clock, Timestamp};
 use crate::topic::TopicPartition;
 

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
 use std::time::Duration;
 
 use super::{
@@ -15,6 +14,7 @@ use crate::error::Result;
 use crate::offset::Offset;
 use crate::segment::{OpenFiles, SegmentHome};
 use crate::storage::{Memory, Storage};
+use crate::sync::thread::{self, Thread};
 use crate::timestamp::{ManualClock, Timestamp};
 use crate::topic::{TopicName, TopicPartition};
 
@@ -118,13 +118,13 @@ pub(crate) fn block_on<F: Future + Unpin>(mut future: F) -> F::Output {
             self.0.unpark();
         }
     }
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut context = Context::from_waker(&waker);
     for _ in 0..100 {
         if let Poll::Ready(output) = std::pin::Pin::new(&mut future).poll(&mut context) {
             return output;
         }
-        std::thread::park_timeout(Duration::from_millis(100));
+        thread::park_timeout(Duration::from_millis(100));
     }
     panic!("the future was not woken");
 }

@@ -4,14 +4,14 @@
 //! are in the page cache, never before. Lock order: the writer lock comes first, this one second.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-use event_listener::{Event, EventListener};
-use parking_lot::RwLock;
 
 use super::options::HighWatermark;
 use crate::offset::Offset;
 use crate::segment::{OffsetRule, SegmentFiles};
+use crate::sync::{
+    Event, EventListener, RwLock,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
 
 /// The five marks of a partition, in one consistent snapshot.
 ///
@@ -366,7 +366,7 @@ impl Published {
 
 #[cfg(test)]
 mod tests {
-    use event_listener::Listener;
+    use crate::sync::Listener;
 
     use super::*;
 

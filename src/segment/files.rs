@@ -6,10 +6,7 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
-
-use parking_lot::{Mutex, RwLock};
+use std::sync::Arc;
 
 use super::growing::GrowingIndexes;
 use super::offset_index::{self, OffsetEntry};
@@ -21,6 +18,10 @@ use crate::batch::{BatchHeader, HEADER_BYTES};
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::{FilePosition, Offset};
 use crate::storage::{Access, StorageFile};
+use crate::sync::{
+    Mutex, OnceLock, RwLock,
+    atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering},
+};
 use crate::timestamp::Timestamp;
 
 /// What is read of an index of aborted transactions: two million of them.
@@ -88,10 +89,9 @@ impl SegmentFiles {
     pub(crate) fn sealed(home: SegmentHome, shape: SegmentShape) -> Arc<Self> {
         let indexes = Indexes::OnDisk(Loaded::default());
         let files = Self::new(home, shape, None, indexes);
+        let at = shape.sealed_at;
         Arc::new(Self {
-            sealed: OnceLock::from(Sealed {
-                at: shape.sealed_at,
-            }),
+            sealed: OnceLock::from(Sealed { at }),
             ..files
         })
     }

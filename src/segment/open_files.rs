@@ -6,12 +6,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use parking_lot::Mutex;
 
 use crate::error::Result;
 use crate::storage::StorageFile;
+use crate::sync::{
+    Mutex,
+    atomic::{AtomicU64, Ordering},
+};
 
 /// The budget. Letting go of a file closes it once its last reader is done with it.
 #[derive(Debug)]

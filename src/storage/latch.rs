@@ -3,9 +3,8 @@
 //! What failed once may have left the medium in doubt (a failed sync that is tried again answers ok and proves
 //! nothing), so only opening anew clears a latch. It must never know what it guards.
 
-use std::sync::OnceLock;
-
 use crate::error::{Error, ErrorKind, Result};
+use crate::sync::OnceLock;
 
 /// Open, or closed for ever by its first failure.
 #[derive(Debug, Default)]
@@ -38,6 +37,40 @@ fn failed(first: &Error) -> Error {
     Error::new(ErrorKind::Failed, "writing stopped at an earlier failure")
         .caused_by(first.clone())
         .remedy("reopen the log; nothing else clears it")
+}
+
+#[cfg(all(test, shuttle))]
+mod schedules {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::sync::{schedules::every_order, thread};
+
+    /// Promise 10: the first cause stays, for whoever asks and whoever failed too late.
+    #[test]
+    fn two_failures_at_once_leave_one_cause_and_nobody_sees_another() {
+        every_order("latch", 10_000, || {
+            let latch = Arc::new(Latch::default());
+            let close = |number| {
+                let latch = Arc::clone(&latch);
+                move || {
+                    let error = std::io::Error::from_raw_os_error(number);
+                    latch.close(Error::io("sync", "a", error)).raw_os_error()
+                }
+            };
+            let first = thread::spawn(close(5));
+            let second = thread::spawn(close(28));
+            let seen = latch.check().err().map(|error| error.raw_os_error());
+            let kept = latch.check().err().map(|error| error.raw_os_error());
+            let causes = [first.join().unwrap(), second.join().unwrap()];
+            let cause = latch.check().unwrap_err().raw_os_error();
+            assert_eq!(causes, [cause; 2]);
+            for seen in [seen, kept].into_iter().flatten() {
+                assert_eq!(seen, cause);
+            }
+            assert!(seen.is_none() || kept.is_some(), "it opened again");
+        });
+    }
 }
 
 #[cfg(test)]

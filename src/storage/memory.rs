@@ -7,14 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use parking_lot::RwLock;
-
 use super::tree::{NodeId, Tree, full, require_writable};
 use super::{
     Access, BootId, Entry, Filesystem, Space, Storage, StorageFile, StorageLock,
     first_prepared_byte, private,
 };
 use crate::error::{Error, ErrorKind, Result};
+use crate::sync::RwLock;
 use crate::timestamp::{Clock, SystemClock};
 
 /// A disk in memory; clones share it. Its top directory is there from the start, as `/` and as `.`.

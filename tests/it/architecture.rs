@@ -18,6 +18,7 @@ const FLOORS: &[(u8, &[&str])] = &[
             "limits",
             "offset",
             "stats",
+            "sync",
             "timestamp",
             "topic",
         ],
@@ -40,6 +41,20 @@ const PROSE: &[&str] = &["manual"];
 const MOST_LINES_IN_A_FILE: usize = 600;
 const MOST_FILES_IN_A_FOLDER: usize = 12;
 const UNSAFE_IS_ALLOWED_IN: &str = "src/storage/mapped.rs";
+/// What `src/sync` stands for, so that tests can put other locks and threads in its place.
+const BEHIND_SYNC: &[&str] = &[
+    "parking_lot",
+    "event_listener",
+    "std::sync::atomic",
+    "std::sync::Mutex",
+    "std::sync::RwLock",
+    "std::sync::Condvar",
+    "std::sync::OnceLock",
+    "std::sync::mpsc",
+    "std::thread",
+];
+/// The module itself, counts that nobody waits for, and the tool, which is a user of the crate.
+const MAY_GO_PAST_SYNC: &[&str] = &["src/sync/", "src/stats.rs", "src/bin/"];
 
 /// A source file: its path from the root of the repository, with `/`, and its text.
 struct Source {
@@ -60,6 +75,7 @@ fn complaints(sources: &[Source]) -> Vec<String> {
         found.extend(too_long(source));
         let code = shipped_code(&source.text);
         found.extend(unsafe_code(source, &code));
+        found.extend(past_sync(source, &code));
         let Some(module) = top_level_module(&source.path) else {
             found.extend(modules_out_of_order(source, &code));
             continue;
@@ -334,6 +350,35 @@ fn unsafe_code(source: &Source, code: &str) -> Option<String> {
     ))
 }
 
+fn past_sync(source: &Source, code: &str) -> Option<String> {
+    if MAY_GO_PAST_SYNC
+        .iter()
+        .any(|place| source.path.starts_with(place))
+    {
+        return None;
+    }
+    // `use std::sync::{Arc, Mutex}` names it as well.
+    let grouped = positions_of_word(code, "std::sync::").find_map(|at| {
+        let group = code[at + "std::sync::".len()..].strip_prefix('{')?;
+        let names = group.split('}').next()?;
+        let mut names = names.split([',', ':', '{']).map(str::trim);
+        names.find_map(|name| {
+            let path = format!("std::sync::{name}");
+            BEHIND_SYNC.contains(&path.as_str()).then_some((at, path))
+        })
+    });
+    let alone = BEHIND_SYNC.iter().find_map(|path| {
+        let at = positions_of_word(code, path).next()?;
+        Some((at, (*path).to_owned()))
+    });
+    let (at, path) = grouped.or(alone)?;
+    Some(format!(
+        "{}:{}: `{path}` is taken from `crate::sync`, where tests can put another in its place",
+        source.path,
+        line_of(code, at)
+    ))
+}
+
 fn sources_under(root: &Path) -> Vec<Source> {
     let mut files = Vec::new();
     collect_rust_files(&root.join("src"), &mut files);
@@ -465,6 +510,27 @@ fn unknown_modules_names_and_orders_are_refused() {
             "src/utils.rs: module `utils` stands on no floor",
             "src/error.rs:1: `crate::Thing` is neither",
             "src/error.rs:1: code names prose",
+        ],
+    );
+}
+
+#[test]
+fn locks_and_threads_come_from_one_module() {
+    check_sample(
+        &[
+            ("src/sync/mod.rs", "pub(crate) use parking_lot::Mutex;"),
+            (
+                "src/error.rs",
+                "use std::sync::{Arc, Weak}; use crate::sync::Mutex;",
+            ),
+            ("src/batch/mod.rs", "use parking_lot::RwLock;"),
+            ("src/log/mod.rs", "use std::sync::{Arc, atomic::AtomicU64};"),
+            ("src/writer.rs", "\nfn f() { std::thread::yield_now() }"),
+        ],
+        &[
+            "src/batch/mod.rs:1: `parking_lot` is taken from `crate::sync`",
+            "src/log/mod.rs:1: `std::sync::atomic` is taken from `crate::sync`",
+            "src/writer.rs:2: `std::thread` is taken from `crate::sync`",
         ],
     );
 }

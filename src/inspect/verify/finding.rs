@@ -1,10 +1,10 @@
 //! What a verification finds, and how far it has come.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Gap, GapCause};
 use crate::offset::Offset;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// What kind of thing was found.
 #[non_exhaustive]

@@ -7,7 +7,6 @@ mod surroundings;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 pub use self::finding::{Finding, FindingKind, Progress};
 use self::surroundings::Surroundings;
@@ -18,6 +17,7 @@ use crate::ids::{LeaderEpoch, ProducerId};
 use crate::limits;
 use crate::offset::{FilePosition, Offset};
 use crate::segment::{BadKind, BadSpot, Ended, IndexCheck, OffsetRule, SegmentFiles, Step, Walker};
+use crate::sync::atomic::Ordering;
 
 /// Producers whose open transaction is remembered at most. Of further ones it is not known what they aborted.
 const MOST_OPEN_TRANSACTIONS: usize = 100_000;

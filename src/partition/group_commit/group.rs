@@ -4,15 +4,14 @@
 //! So a member that has the turn finds its group either led already or open: there is no third.
 
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
-
-use parking_lot::Mutex;
+use std::sync::Arc;
 
 use super::super::{PartitionCore, TopicOptions};
 use super::{CommitTurn, Ticket};
 use crate::batch::{Record, RecordBatchBuilder};
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::Offset;
+use crate::sync::{Mutex, OnceLock};
 
 /// The group that takes records now, and the builder of the one before.
 #[derive(Debug, Default)]

@@ -17,12 +17,8 @@ mod ticket;
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-
-use event_listener::Event;
-use parking_lot::{Condvar, Mutex};
 
 use super::{FsyncPolicy, PartitionCore};
 use crate::error::{Error, ErrorKind, Result};
@@ -30,6 +26,10 @@ use crate::limits::{BACKGROUND_SYNC_BYTES, BACKGROUND_SYNC_MS};
 use crate::offset::Offset;
 use crate::segment::SegmentFiles;
 use crate::storage::StorageFile;
+use crate::sync::{
+    Condvar, Event, Mutex,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
 
 use group::OpenGroup;
 use requests::TimedKey;

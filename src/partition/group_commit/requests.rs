@@ -4,15 +4,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
-
-use event_listener::{Event, EventListener, Listener};
-use parking_lot::{Condvar, Mutex};
 
 use super::{Commit, PartitionCore};
 use crate::limits::DEFAULT_UNSYNCED_LIMIT_BYTES;
+use crate::sync::{
+    Condvar, Event, EventListener, Listener, Mutex, OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
 
 /// Partitions that asked for a sync: now, in the order of asking, or at a time (monotonic). Each stands at most once in either.
 #[derive(Default)]

@@ -9,11 +9,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use event_listener::EventListener;
-
 use super::PartitionCore;
 use crate::error::{Error, Gap, GapCause, Result};
 use crate::offset::Offset;
+use crate::sync::EventListener;
 
 /// Where appended records stand, and later whether they are on the medium. Dropping it loses nothing.
 ///

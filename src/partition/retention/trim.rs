@@ -1,13 +1,13 @@
 //! Dropping what a plan or the owner lets go: the log start moves first, then segments are unlinked.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::super::{PartitionCore, Retention, Tail, WriterState};
 use super::{ClockState, Facts, SegmentFacts, Verdict, plan};
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::Offset;
 use crate::segment::{FileName, SegmentFiles};
+use crate::sync::atomic::Ordering;
 use crate::timestamp::Timestamp;
 
 impl PartitionCore {

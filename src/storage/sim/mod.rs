@@ -32,8 +32,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use parking_lot::{Mutex, MutexGuard};
-
 use self::faults::PlannedFault;
 use self::medium::Medium;
 use self::random::Random;
@@ -43,6 +41,7 @@ use super::{
     first_prepared_byte, private,
 };
 use crate::error::{Error, ErrorKind, Result};
+use crate::sync::{Mutex, MutexGuard};
 
 pub use self::faults::{Fault, Repeat};
 
