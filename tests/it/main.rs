@@ -26,6 +26,7 @@ mod kill;
 mod log;
 #[cfg(feature = "sim")]
 mod owner;
+mod read_only;
 mod recovery_chapter;
 mod repository;
 mod source_text;
