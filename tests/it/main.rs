@@ -16,6 +16,7 @@ mod beside_kafka;
 #[cfg(feature = "cli")]
 mod cli;
 mod full_disk;
+mod handover;
 mod kafka_batches;
 mod kafka_fixtures;
 mod kafka_inspected;
