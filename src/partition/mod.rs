@@ -18,6 +18,8 @@ mod reader;
 mod recovery;
 mod retention;
 mod roll;
+#[cfg(all(test, shuttle))]
+mod schedules;
 #[cfg(test)]
 pub(crate) mod testing;
 mod truncate;

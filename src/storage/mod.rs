@@ -19,6 +19,8 @@ pub mod sim;
 #[cfg(unix)]
 mod system;
 mod tree;
+#[cfg(all(test, shuttle))]
+pub(crate) mod watched;
 
 use std::ffi::OsString;
 use std::fmt;

@@ -200,7 +200,7 @@ fn closes_before(code: &str, from: usize, position: usize) -> bool {
 }
 
 fn is_test_file(path: &str) -> bool {
-    path.ends_with("/tests.rs") || path.contains("/tests/")
+    path.ends_with("/tests.rs") || path.contains("/tests/") || path.contains("/schedules/")
 }
 
 /// What lib.rs exports by name, and from which module: so that `crate::Error` counts as `crate::error::Error`.

@@ -176,6 +176,11 @@ impl UnsyncedBudget {
     pub(super) fn listen(&self) -> EventListener {
         self.freed.listen()
     }
+
+    #[cfg(all(test, shuttle))]
+    pub(crate) fn used_bytes(&self) -> u64 {
+        self.used_bytes.load(Ordering::Acquire)
+    }
 }
 
 /// Somebody else syncs what stands in the way; the pause bounds what a partition that cannot sync would cost.
@@ -205,5 +210,29 @@ impl Commit {
             .filter_map(Weak::upgrade)
             .collect();
         all.iter().filter_map(|one| one.write_if_due(now)).min()
+    }
+}
+
+#[cfg(all(test, shuttle))]
+mod schedules {
+    use super::*;
+    use crate::sync::{schedules::every_order, thread};
+
+    #[test]
+    fn room_that_is_given_back_wakes_who_waits_for_it() {
+        every_order("un-synced budget", 100_000, || {
+            let budget = Arc::new(UnsyncedBudget::new(1));
+            budget.add(1);
+            let syncer = Arc::clone(&budget);
+            let syncer = thread::spawn(move || syncer.release(1));
+            loop {
+                let freed = budget.listen();
+                if budget.has_room() {
+                    break;
+                }
+                freed.wait();
+            }
+            syncer.join().unwrap();
+        });
     }
 }
