@@ -94,8 +94,9 @@ impl PartitionCore {
         self.published.started_at(start, kept.to_vec());
         writer.producers.advance_start(start);
         writer.epochs.fold_start(start);
-        drop(writer);
+        // Under the writer lock: whoever appended behind it may have started a segment that `kept` does not know.
         turn.forget(|files| kept.iter().any(|segment| std::ptr::eq(&**segment, files)));
+        drop(writer);
         for segment in gone {
             segment.remove()?;
             let snapshot = self.home.path(FileName::Snapshot(segment.base()));

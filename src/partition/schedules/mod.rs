@@ -2,6 +2,7 @@
 
 mod commit;
 mod marks;
+mod whole;
 
 use std::sync::Arc;
 
