@@ -97,7 +97,7 @@ struct World {
     changes: u64,
     reads: u64,
     ticks: u64,
-    crash_after: Option<u64>,
+    halt_after: Option<(u64, Halt)>,
     change_faults: Vec<PlannedFault>,
     read_faults: Vec<PlannedFault>,
     halted: Option<Halt>,
@@ -122,7 +122,7 @@ impl Sim {
                 changes: 0,
                 reads: 0,
                 ticks,
-                crash_after: None,
+                halt_after: None,
                 change_faults: Vec::new(),
                 read_faults: Vec::new(),
                 halted: None,
@@ -147,7 +147,14 @@ impl Sim {
     /// everything fails until [`Sim::reboot`].
     pub fn crash_after(&self, operations: u64) {
         let mut world = self.world.lock();
-        world.crash_after = Some(world.changes.saturating_add(operations));
+        world.halt_after = Some((world.changes.saturating_add(operations), Halt::Crashed));
+    }
+
+    /// Lets `operations` more changing operations happen; the next one finds the process killed: it does nothing, and everything fails
+    /// until [`Sim::kill`] starts another.
+    pub fn kill_after(&self, operations: u64) {
+        let mut world = self.world.lock();
+        world.halt_after = Some((world.changes.saturating_add(operations), Halt::Killed));
     }
 
     /// Whether the machine has crashed.
@@ -181,7 +188,7 @@ impl Sim {
     /// Takes back every planned fault and crash. What a failed sync has lost stays lost.
     pub fn heal(&self) {
         let mut world = self.world.lock();
-        world.crash_after = None;
+        world.halt_after = None;
         world.change_faults.clear();
         world.read_faults.clear();
     }
@@ -273,8 +280,10 @@ impl Sim {
         world.require_running(path)?;
         let done = world.changes;
         world.changes += 1;
-        if world.crash_after.is_some_and(|after| done >= after) {
-            world.halted = Some(Halt::Crashed);
+        if let Some((after, halt)) = world.halt_after
+            && done >= after
+        {
+            world.halted = Some(halt);
             world.require_running(path)?;
         }
         let fault = world

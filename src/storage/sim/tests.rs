@@ -315,6 +315,25 @@ fn a_kill_keeps_the_page_cache_and_the_boot_and_lets_go_of_locks() {
 }
 
 #[test]
+fn a_kill_comes_at_its_operation_and_changes_nothing_any_more() {
+    let sim = Sim::new(1);
+    let file = synced_file(&sim, "a", b"1");
+    sim.kill_after(1);
+    file.write_at(b"2", 0).unwrap();
+    let error = file.write_at(b"3", 0).unwrap_err();
+    assert!(
+        error.to_string().contains("the process was killed"),
+        "{error}"
+    );
+    assert!(sim.list(Path::new(TOP)).is_err());
+    assert!(!sim.has_crashed());
+    let after = sim.kill();
+    assert_eq!(content(&after, "a").unwrap(), b"2");
+    after.create(&path("b")).expect("the next process works");
+    assert_eq!(content(&after.reboot(Keep::None), "a").unwrap(), b"1");
+}
+
+#[test]
 fn faults_come_at_their_operation_once_or_for_ever() {
     let sim = Sim::new(1);
     let file = synced_file(&sim, "a", &[1; 100]);
