@@ -41,9 +41,10 @@ pub(super) struct Found {
 
 impl LogFolder {
     /// Opens the directory for writing. A crash between two steps leaves:
-    /// 1. made the directory: an empty directory;
+    /// 1. made the directory: an empty directory, or none;
     /// 2. took both locks: as before, the locks die with the process;
-    /// 3. read listing, owner, marker, checkpoints and options, and decided who wrote last: as before;
+    /// 3. read listing, owner, marker, checkpoints and options, and decided who wrote last: as before. The name of an empty directory is
+    ///    synced, and so are those above it, whoever made them: a process that was killed here, or somebody else, may not have;
     /// 4. wrote `stratalog.owner`, synced: the same verdict, because the marker is still there, or the same files as witnesses;
     /// 5. deleted the marker, synced: "ours, unclean", which recovery handles like any crash of ours. Only now are partitions touched.
     ///
@@ -64,6 +65,9 @@ impl LogFolder {
             listing.is_empty,
             file.as_ref(),
         )?);
+        if owner.verdict == Owner::Fresh {
+            sync_names(&*storage, dir)?;
+        }
         let mut unreadable = Vec::new();
         let mut kafkas = CheckpointName::ALL.map(|name| (name, Checkpoint::default()));
         let mut checkpoint = |name| match Checkpoint::read(&*storage, dir, name) {
@@ -253,10 +257,10 @@ impl LogFolder {
     }
 }
 
-/// Makes the directory and what is missing above it; each new name is synced in its parent.
+/// Makes the directory and what is missing above it. No name lasts yet.
 fn make_directory(storage: &dyn Storage, dir: &Path) -> Result<()> {
     match storage.create_dir(dir) {
-        Ok(()) => sync_parent(storage, dir),
+        Ok(()) => Ok(()),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let parent = dir
@@ -264,8 +268,7 @@ fn make_directory(storage: &dyn Storage, dir: &Path) -> Result<()> {
                 .filter(|parent| !parent.as_os_str().is_empty())
                 .ok_or(error)?;
             make_directory(storage, parent)?;
-            storage.create_dir(dir)?;
-            sync_parent(storage, dir)
+            storage.create_dir(dir)
         }
         // On a medium that takes no writes the directory may stand there all the same.
         Err(error) if error.kind() == ErrorKind::ReadOnly && storage.list(dir).is_ok() => Ok(()),
@@ -273,9 +276,18 @@ fn make_directory(storage: &dyn Storage, dir: &Path) -> Result<()> {
     }
 }
 
-fn sync_parent(storage: &dyn Storage, dir: &Path) -> Result<()> {
-    match dir.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => storage.sync_dir(parent),
-        _ => storage.sync_dir(Path::new(".")),
+/// Makes the names of the directory and of all above it last.
+fn sync_names(storage: &dyn Storage, dir: &Path) -> Result<()> {
+    for above in dir.ancestors().skip(1) {
+        let above = match above.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => above,
+        };
+        match storage.sync_dir(above) {
+            // Who may not look into it has not made what stands in it, either.
+            Err(error) if error.kind() == ErrorKind::ReadOnly => return Ok(()),
+            synced => synced?,
+        }
     }
+    Ok(())
 }

@@ -79,3 +79,37 @@ fn a_crash_of_ours_at_any_operation_is_never_taken_for_somebody_elses_work() {
     let second = die_everywhere(1, seed);
     assert!(first > 20 && second > 20, "{first} {second}");
 }
+
+/// Kills a life at each of its operations; the next process acknowledges a record, and then the power is cut.
+fn kill_everywhere_then_cut_power(lives_before: u32) {
+    for operations in 0.. {
+        let sim = Sim::new(operations);
+        let mut acknowledged = 0;
+        for _ in 0..lives_before {
+            live(&sim, &mut acknowledged).expect("nothing fails yet");
+        }
+        sim.kill_after(operations);
+        let life = live(&sim, &mut acknowledged);
+        let next = sim.kill();
+        let what = format!("life {lives_before}, killed at operation {operations}");
+        let log = open(&next).expect(&what);
+        let events = log.topic("events").expect(&what).partition(0).expect(&what);
+        let ticket = events.append(Record::new("value")).expect(&what);
+        for keep in [Keep::None, Keep::Random(operations)] {
+            let after = next.crash_image(keep);
+            check_after(
+                &after,
+                ticket.offset().get() + 1,
+                &format!("{what}, {keep:?}"),
+            );
+        }
+        if life.is_ok() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_directory_that_a_killed_process_made_lasts_once_the_next_one_acknowledges() {
+    kill_everywhere_then_cut_power(0);
+}
