@@ -20,6 +20,8 @@ const HEAD: &str = "stratalog-owner 1";
 const KAFKAS_CLEAN: &str = "kafkas clean";
 const KAFKAS_UNCLEAN: &str = "kafkas unclean";
 const LARGEST_BYTES: u64 = 64 << 10;
+/// So many looks of a witness are ours at once; each close that fails adds one.
+const MOST_LOOKS: usize = 16;
 /// No checkpoint reaches it, so a larger file is nothing that we left.
 const LARGEST_WITNESS_BYTES: u64 = 300 << 20;
 
@@ -140,11 +142,17 @@ impl OwnerFile {
         )
     }
 
-    /// Notes how every witness looks now; earlier looks are forgotten.
+    /// Notes how every witness looks now, and forgets how it looked before: what is there was synced, and so was its name.
     pub(crate) fn look_again(&mut self, storage: &dyn Storage, dir: &Path) -> Result<()> {
+        self.witnesses.clear();
+        self.look_also(storage, dir)
+    }
+
+    /// Notes how every witness looks now, beside how it looked before: a file of ours whose new name was never synced, or whose sync failed,
+    /// comes back as it was.
+    pub(crate) fn look_also(&mut self, storage: &dyn Storage, dir: &Path) -> Result<()> {
         for name in WITNESSES {
-            self.witnesses
-                .insert(name.to_owned(), vec![Look::at(storage, dir, name)?]);
+            self.note(name, Look::at(storage, dir, name)?);
         }
         Ok(())
     }
@@ -152,10 +160,15 @@ impl OwnerFile {
     /// Notes what we are about to write in the place of a witness, beside how it looks now: a crash between the two leaves one of them.
     pub(crate) fn expect(&mut self, checkpoint: CheckpointName, content: &str) {
         let look = Look::Content(crc32fast::hash(content.as_bytes()));
-        self.witnesses
-            .entry(checkpoint.file().to_owned())
-            .or_default()
-            .push(look);
+        self.note(checkpoint.file(), look);
+    }
+
+    fn note(&mut self, witness: &str, look: Look) {
+        let looks = self.witnesses.entry(witness.to_owned()).or_default();
+        looks.retain(|known| *known != look);
+        looks.push(look);
+        let forgotten = looks.len().saturating_sub(MOST_LOOKS);
+        looks.drain(..forgotten);
     }
 
     /// Whether every witness looks as we left it.
@@ -488,6 +501,30 @@ mod tests {
             );
             assert_eq!(Kafkas::at_open(&none, owner, noted), Clean);
         }
+    }
+
+    #[test]
+    fn a_checkpoint_of_ours_that_comes_back_as_it_was_is_still_ours() {
+        let storage = Memory::new();
+        let dir = Path::new("/log");
+        storage.create_dir(dir).unwrap();
+        let checkpoint = dir.join(CheckpointName::LogStart.file());
+        let mut file = OwnerFile::new(draw_incarnation().unwrap());
+        file.look_again(&storage, dir).unwrap();
+        file.expect(CheckpointName::LogStart, "0\n0\n");
+        replace_file(&storage, &checkpoint, b"0\n0\n").unwrap();
+        file.look_also(&storage, dir).unwrap();
+        file.write(&storage, dir).unwrap();
+        storage.remove(&checkpoint).unwrap();
+        assert_eq!(gather(&storage, dir), Owner::OursUnclean);
+        for number in 0..2 * MOST_LOOKS {
+            file.expect(CheckpointName::LogStart, &number.to_string());
+        }
+        file.write(&storage, dir).unwrap();
+        assert_eq!(gather(&storage, dir), Owner::ForeignUnclean, "long ago");
+        file.look_again(&storage, dir).unwrap();
+        file.write(&storage, dir).unwrap();
+        assert_eq!(gather(&storage, dir), Owner::OursUnclean);
     }
 
     #[test]

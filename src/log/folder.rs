@@ -92,7 +92,10 @@ impl LogFolder {
         };
         owner_file.opens = owner_file.opens.saturating_add(1);
         owner_file.kafkas = Kafkas::at_open(&listing, owner.verdict, noted);
-        owner_file.look_again(&*storage, dir)?;
+        match owner.verdict {
+            Owner::OursUnclean => owner_file.look_also(&*storage, dir)?,
+            _ => owner_file.look_again(&*storage, dir)?,
+        }
         owner_file.write(&*storage, dir)?;
         Marker::delete(&*storage, dir)?;
         let folder = Self {
@@ -237,7 +240,7 @@ impl LogFolder {
                 }
             }
         }
-        self.owner.look_again(&*self.storage, &self.dir)?;
+        self.owner.look_also(&*self.storage, &self.dir)?;
         for (name, checkpoint) in &checkpoints {
             self.owner.expect(*name, &checkpoint.to_text());
         }

@@ -113,3 +113,8 @@ fn kill_everywhere_then_cut_power(lives_before: u32) {
 fn a_directory_that_a_killed_process_made_lasts_once_the_next_one_acknowledges() {
     kill_everywhere_then_cut_power(0);
 }
+
+#[test]
+fn a_checkpoint_that_comes_back_as_it_was_before_a_killed_close_is_still_ours() {
+    kill_everywhere_then_cut_power(1);
+}
