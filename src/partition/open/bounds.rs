@@ -170,16 +170,11 @@ impl Bounds {
     }
 
     /// The first segment that must be walked. One that starts right at the recovery point may be a copy of the tail of the one before,
-    /// which was not cut yet unless it was sealed there.
+    /// which was not cut yet; or that one was just sealed, and what the power left of its indexes no sync has covered.
     pub(super) fn first_to_walk(&self, survey: &Survey) -> usize {
         let index = survey.index_for(self.recovery_point);
         let at = survey.segments.get(index).map(|segment| segment.base);
-        let before = index.checked_sub(1).and_then(|i| survey.segments.get(i));
-        let (Some(at), Some(before)) = (at, before) else {
-            return index;
-        };
-        let is_sealed = self.listed(before.base).is_some_and(|e| e.end <= at);
-        match at == self.recovery_point && !is_sealed {
+        match at == Some(self.recovery_point) {
             true => index.saturating_sub(1),
             false => index,
         }

@@ -174,7 +174,8 @@ impl Opener<'_> {
             };
             let place = SpotPlace::BelowWithMore;
             if tail_row(TailFact::Spot { place }).plan == TailPlan::ServeGap {
-                self.report.add_gap(gap.from, gap.to, cause);
+                let from = gap.from.max(bounds.log_start);
+                self.report.add_gap(from, gap.to, cause);
             }
         }
         match &rebuilt.bad {
@@ -194,7 +195,8 @@ impl Opener<'_> {
                     _ => {
                         let known = bounds.known_end.unwrap_or(spot.from);
                         let to = next.unwrap_or(known);
-                        self.report.add_gap(spot.from, to, GapCause::Damaged);
+                        let from = spot.from.max(bounds.log_start);
+                        self.report.add_gap(from, to, GapCause::Damaged);
                         tail.last_is_lost = next.is_none();
                         false
                     }
@@ -219,7 +221,9 @@ impl Opener<'_> {
         match chain_row(ChainFact::Link(link)).plan {
             ChainPlan::EndLogThere => true,
             ChainPlan::ReportMissing => {
-                self.report.add_gap(rebuilt.end, next, GapCause::Missing);
+                // What a trim hides may lie in a tail that no sync covered: nobody misses it.
+                let from = rebuilt.end.max(bounds.log_start);
+                self.report.add_gap(from, next, GapCause::Missing);
                 false
             }
             _ => false,

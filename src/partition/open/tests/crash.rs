@@ -117,3 +117,57 @@ fn what_was_durable_or_shown_survives_any_crash_and_any_crash_of_the_recovery() 
         run(seed);
     }
 }
+
+fn open_ours(sim: &Sim) -> (Partition, PartitionRecovery) {
+    open_with(
+        Arc::new(sim.clone()),
+        given(Owner::OursUnclean),
+        one_segment(),
+    )
+    .unwrap()
+}
+
+fn bench_on(sim: &Sim) -> Bench {
+    let storage = Arc::new(sim.clone());
+    Bench::new(storage, one_segment(), UnsyncedBudget::default())
+}
+
+/// A trim may go beyond what is durable. After the power cut the trimmed records are gone, and nobody misses them, however often the log
+/// is opened: the first open starts a segment at the log start, the next one finds the hole before it.
+#[test]
+fn records_that_were_trimmed_before_they_were_durable_are_never_called_missing() {
+    let sim = Sim::new(1);
+    let bench = bench_on(&sim);
+    fill(&bench.partition, 9, 3);
+    let start = bench.partition.delete_records_before(offset(2)).unwrap();
+    assert_eq!(start, offset(2));
+    let mut sim = sim.crash_image(Keep::None);
+    for _ in 0..3 {
+        let (partition, report) = open_ours(&sim);
+        assert!(report.gaps().is_empty(), "{report}");
+        assert_eq!(partition.watermarks().start, offset(2));
+        sim = sim.crash_image(Keep::None);
+    }
+}
+
+/// All records are durable, then the segment is sealed, and the power is cut before its indexes reached the medium: the recovery point
+/// stands right at its end, and nothing else vouches for them.
+#[test]
+fn aborted_transactions_of_a_segment_that_was_just_sealed_outlive_a_power_cut() {
+    for (operations, seed) in (0..16).flat_map(|at| (0..8).map(move |seed| (at, seed))) {
+        let sim = Sim::new(seed);
+        let storage = Arc::new(sim.clone());
+        let bench = Bench::new(storage, options(), UnsyncedBudget::default());
+        abort_a_transaction(bench.core());
+        fill(&bench.partition, 4, 4);
+        sim.crash_after(operations);
+        // Too large for the segment.
+        let rolled = bench.partition.append(Record::new(&"x".repeat(900)));
+        assert_eq!(rolled.is_err(), sim.has_crashed());
+        let after = sim.reboot(Keep::Random(seed));
+        let opened = open_with(Arc::new(after), given(Owner::OursUnclean), options());
+        let (partition, report) = opened.unwrap();
+        let aborted = partition.reader().aborted(Offset::ZERO..offset(6)).unwrap();
+        assert_eq!(aborted.len(), 1, "{operations} {seed} {report}");
+    }
+}

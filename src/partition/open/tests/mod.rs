@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::batch::Record;
+use crate::ids::LeaderEpoch;
 use crate::partition::testing::{Bench, START_MS, offset};
 use crate::partition::{
     MakeRoom, Next, Partition, PartitionReader, ReadUpTo, SyncRequests, UnsyncedBudget,
@@ -539,7 +540,7 @@ fn derived_files_that_are_gone_or_damaged_are_derived_and_reported() {
             "{report}"
         );
         let epochs = partition.core.writer.lock().epochs.entries().to_vec();
-        assert_eq!(epochs, [(crate::LeaderEpoch::ZERO, Offset::ZERO)]);
+        assert_eq!(epochs, [(LeaderEpoch::ZERO, Offset::ZERO)]);
         check_appends_go_on(&partition, 40);
     }
 }
@@ -726,19 +727,16 @@ fn a_clean_open_of_many_segments_opens_none_of_them() {
     assert_eq!(read(&partition), values(0..3_000));
 }
 
-#[test]
-fn an_index_of_aborted_transactions_that_does_not_fit_is_derived_anew() {
+/// Two records' offsets: what never happened, and the marker that says so.
+fn abort_a_transaction(core: &Arc<PartitionCore>) {
     use crate::batch::{ControlKind, ControlMarker, RecordBatchBuilder};
-    use crate::{Compression, LeaderEpoch, ProducerEpoch, ProducerId, Sequence};
+    use crate::{Compression, ProducerEpoch, ProducerId, Sequence};
 
-    let storage = Memory::new();
-    let bench = new_bench(&storage, &options());
     let (id, epoch) = (ProducerId::new(5).unwrap(), ProducerEpoch::new(0).unwrap());
     let mut batch = RecordBatchBuilder::new(Compression::None)
         .producer(id, epoch, Sequence::ZERO)
         .transactional();
     batch.push(Record::new("never happened")).unwrap();
-    let core = bench.core();
     core.append_as_leader(batch.finish().unwrap(), LeaderEpoch::ZERO)
         .unwrap();
     let marker = RecordBatchBuilder::control(ControlMarker {
@@ -749,6 +747,14 @@ fn an_index_of_aborted_transactions_that_does_not_fit_is_derived_anew() {
         timestamp: Timestamp::from_millis(START_MS),
     });
     core.append_as_leader(marker, LeaderEpoch::ZERO).unwrap();
+}
+
+#[test]
+fn an_index_of_aborted_transactions_that_does_not_fit_is_derived_anew() {
+    let storage = Memory::new();
+    let bench = new_bench(&storage, &options());
+    let core = bench.core();
+    abort_a_transaction(core);
     fill(&bench.partition, 0, 40);
     core.close().unwrap();
     let file = storage
