@@ -366,8 +366,8 @@ pub(crate) const TAIL_ROWS: [Row<TailPlan>; 9] = [
         letter: 'f',
         when: "closed, or no record above the durable end",
         plan: TailPlan::Show,
-        action: "shown",
-        reason: "it is durable",
+        action: "shown; where it was not closed and the boot may be the same, its end is synced first",
+        reason: "it is durable; a truncation that was cut short may not be",
     },
     Row {
         letter: 'g',

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, GapCause, Result};
 use crate::limits::CUT_TAIL_COPY_BYTES;
 use crate::offset::{FilePosition, Offset};
 use crate::partition::recovery::{
-    ChainFact, ChainPlan, Link, SpotPlace, TailFact, TailPlan, Unsynced, chain_row, tail_row,
+    Boot, ChainFact, ChainPlan, Link, SpotPlace, TailFact, TailPlan, Unsynced, chain_row, tail_row,
 };
 use crate::segment::{
     AbortedTransaction, ActiveSegment, BadKind, BadSpot, FileName, GapKind, OffsetRule, Rebuilt,
@@ -263,9 +263,11 @@ impl Opener<'_> {
             return Ok(self.pending(bounds, &tail, before, index, error));
         }
         let is_cut = tail.torn.is_some();
+        // The page cache may show a truncation that no sync has covered: nobody may see it undone.
+        let may_be_cached = bounds.boot != Boot::Another;
         let placed = self.seal_and_resume(bounds, tail, before)?;
         if let Placed::Active { sealed, active, .. } = &placed
-            && (is_cut || plan != TailPlan::Show)
+            && (is_cut || may_be_cached || plan != TailPlan::Show)
         {
             let first = survey.segments.get(bounds.first_to_walk(survey));
             let first = first.map_or(Offset::ZERO, |first| first.base);

@@ -150,6 +150,34 @@ fn records_that_were_trimmed_before_they_were_durable_are_never_called_missing()
     }
 }
 
+/// A process that is killed in a truncation leaves segments that the page cache does not show any more, and the medium still has. What the
+/// next open shows is shorter, too, and must not grow again by a power cut.
+#[test]
+fn a_truncation_that_a_reopen_showed_is_not_undone_by_a_power_cut() {
+    let is_cut_when_killed_at = |operations| {
+        let sim = Sim::new(operations);
+        let storage = Arc::new(sim.clone());
+        let bench = Bench::new(storage, options(), UnsyncedBudget::default());
+        fill(&bench.partition, 40, 40);
+        let second = bench.core().published.snapshot().segments[1].base();
+        sim.kill_after(operations);
+        let cut = bench.core().truncate_to(second);
+        let next = sim.kill();
+        let open = |sim: &Sim| {
+            let storage = Arc::new(sim.clone());
+            open_with(storage, given(Owner::OursUnclean), options()).unwrap()
+        };
+        let (partition, _) = open(&next);
+        let shown = read(&partition);
+        for keep in [Keep::None, Keep::Random(operations)] {
+            let after = read(&open(&next.crash_image(keep)).0);
+            assert_eq!(after, shown, "killed at operation {operations}, {keep:?}");
+        }
+        cut.is_ok()
+    };
+    assert!((0..100).any(is_cut_when_killed_at));
+}
+
 /// All records are durable, then the segment is sealed, and the power is cut before its indexes reached the medium: the recovery point
 /// stands right at its end, and nothing else vouches for them.
 #[test]
