@@ -7,8 +7,9 @@ use super::fold::{EpochsFound, Fold, read_epochs};
 use super::survey::Survey;
 use super::tail::Placed;
 use super::{Opener, PendingCopy, Recovered};
-use crate::epochs::Change;
+use crate::epochs::{Change, Epochs};
 use crate::error::{ErrorKind, GapCause, Result};
+use crate::ids::LeaderEpoch;
 use crate::offset::Offset;
 use crate::partition::facts::Facts;
 use crate::partition::recovery::{ChainFact, ChainPlan, LastOffset, Writer, chain_row};
@@ -46,7 +47,9 @@ impl Opener<'_> {
         let start = bounds.log_start.min(end);
         if let Tail::Active(active) = &tail {
             sealed.push(Arc::clone(active.files()));
-            self.keep_epochs(&mut fold, start, end)?;
+            let first = sealed.first().map_or(start, |first| first.base());
+            self.keep_epochs(bounds.writer, &mut fold, first, end)?;
+            fold.epochs.fold_start(start);
             self.remove_snapshots_above(survey, end)?;
         }
         fold.producers.advance_start(start);
@@ -148,14 +151,27 @@ impl Opener<'_> {
         Ok(next)
     }
 
-    /// Epochs that begin above the end were those of records that are not there; the file follows when it says otherwise.
-    fn keep_epochs(&mut self, fold: &mut Fold, start: Offset, end: Offset) -> Result<()> {
-        let mut changed = fold.epochs.cut_end(end.saturating_add(1)) == Change::Changed;
-        changed |= fold.epochs.fold_start(start) == Change::Changed;
+    /// Epochs that begin above the end were those of records that are not there; the file follows when it says otherwise. What lies below the
+    /// log start stays in the file until the close: the start itself is not on the medium yet.
+    fn keep_epochs(
+        &mut self,
+        writer: Writer,
+        fold: &mut Fold,
+        first: Offset,
+        end: Offset,
+    ) -> Result<()> {
+        let changed = fold.epochs.cut_end(end.saturating_add(1)) == Change::Changed;
         let on_disk = match read_epochs(self.home)? {
             EpochsFound::Good(epochs) => Some(epochs),
             EpochsFound::Missing | EpochsFound::Damaged => None,
         };
+        // A log of ours that never had an epoch is in epoch 0 from its start on, and writes that down at the next one or the close.
+        let is_empty = (on_disk.as_ref()).is_some_and(|epochs| epochs.latest().is_none());
+        let latest = fold.epochs.latest().unwrap_or(LeaderEpoch::ZERO);
+        if writer == Writer::Ours && is_empty && latest == LeaderEpoch::ZERO && first < end {
+            fold.epochs = Epochs::default();
+            fold.epochs.assign(LeaderEpoch::ZERO, first);
+        }
         if !changed && on_disk.as_ref() == Some(&fold.epochs) {
             return Ok(());
         }

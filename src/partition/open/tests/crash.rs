@@ -199,3 +199,17 @@ fn aborted_transactions_of_a_segment_that_was_just_sealed_outlive_a_power_cut() 
         assert_eq!(aborted.len(), 1, "{operations} {seed} {report}");
     }
 }
+
+/// A log that never began an epoch is in epoch 0 from its first record on, wherever recovery began to walk.
+#[test]
+fn a_log_without_epochs_is_in_the_first_from_its_first_record_on_after_a_crash() {
+    let sim = Sim::new(1);
+    let storage = Arc::new(sim.clone());
+    let bench = Bench::new(storage, options(), UnsyncedBudget::default());
+    fill(&bench.partition, 30, 40);
+    let opened = open_with(Arc::new(sim.kill()), given(Owner::OursUnclean), options());
+    let (partition, report) = opened.unwrap();
+    let writer = partition.core.writer.lock();
+    let epochs = writer.epochs.entries();
+    assert_eq!(epochs, [(LeaderEpoch::ZERO, Offset::ZERO)], "{report}");
+}
