@@ -15,6 +15,8 @@ mod battery;
 mod beside_kafka;
 #[cfg(feature = "cli")]
 mod cli;
+#[cfg(feature = "sim")]
+mod crash;
 mod full_disk;
 mod handover;
 mod kafka_batches;
