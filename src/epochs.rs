@@ -136,6 +136,19 @@ impl Epochs {
             .map(|(epoch, _)| *epoch)
     }
 
+    /// The epoch that a leader of this history stamps on a batch that ends at `last`; `None` for what lies below the history.
+    pub(crate) fn stamped_at(&self, last: Offset) -> Option<LeaderEpoch> {
+        match self.entries.is_empty() {
+            true => Some(LeaderEpoch::ZERO),
+            false => self.epoch_at(last),
+        }
+    }
+
+    /// Tells this history from any other, however its text is spaced.
+    pub(crate) fn checksum(&self) -> u32 {
+        crc32fast::hash(self.to_text().as_bytes())
+    }
+
     /// Drops entries that start at `end` or above: the log was cut there, also when it ended there already (KAFKA-10706).
     pub(crate) fn cut_end(&mut self, end: Offset) -> Change {
         let before = self.entries.len();

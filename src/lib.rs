@@ -55,6 +55,7 @@ mod compress;
 pub mod storage;
 // floor 2
 mod batch;
+mod epochs;
 
 pub use batch::{
     ControlKind, ControlMarker, Header, Headers, IntoRecords, Record, RecordBatch,
@@ -71,7 +72,6 @@ pub use topic::{TopicId, TopicName, TopicPartition};
 mod segment;
 pub use segment::AbortedTransaction;
 // floor 4
-mod epochs;
 mod producers;
 pub use producers::{ProducerBatch, ProducerInfo};
 // floor 5

@@ -36,12 +36,16 @@ const GENERATION_AT: usize = DURABLE_END_AT + 8;
 const BOOT_ID_AT: usize = GENERATION_AT + 8;
 const INCARNATION_AT: usize = BOOT_ID_AT + 16;
 const DENSE_FROM_AT: usize = INCARNATION_AT + 16;
+const EPOCHS_AT: usize = DENSE_FROM_AT + 8;
 const CRC_AT: usize = SLOT_BYTES - 4;
 
-const _: () = assert!(DENSE_FROM_AT + 8 == 88 && CRC_AT == 508);
+const _: () = assert!(EPOCHS_AT + 8 == 96 && CRC_AT == 508);
 
 /// In the format: offsets may have holes anywhere.
 const NOT_DENSE: u64 = u64::MAX;
+
+/// In the format: the checksum of the leader epochs is known. Without this bit it is not.
+const EPOCHS_KNOWN: u64 = 1 << 32;
 
 const ENTRY_BYTES: usize = 32;
 const ENTRY_CRC_AT: usize = ENTRY_BYTES - 4;
@@ -96,6 +100,8 @@ pub(crate) struct Facts {
     /// From here on every batch was written as leader, without holes; `None` = nothing is known (lowered to `None`,
     /// synced, before the first follower append).
     pub(crate) dense_from: Option<Offset>,
+    /// Of the leader epochs that were last written. A history with another checksum, or without one, is no evidence against a batch.
+    pub(crate) epochs: Option<u32>,
     /// The boot in which the slot was written; all zeros where the system does not tell.
     pub(crate) boot_id: BootId,
     pub(crate) incarnation: Incarnation,
@@ -374,6 +380,8 @@ fn encode_slot(facts: &Facts, sequence: u64) -> [u8; SLOT_BYTES] {
     put(&mut slot, BOOT_ID_AT, &facts.boot_id.0);
     put(&mut slot, INCARNATION_AT, &facts.incarnation.0);
     put(&mut slot, DENSE_FROM_AT, &dense_from.to_le_bytes());
+    let epochs = facts.epochs.map_or(0, |sum| EPOCHS_KNOWN | u64::from(sum));
+    put(&mut slot, EPOCHS_AT, &epochs.to_le_bytes());
     let crc = crc32fast::hash(slot.get(..CRC_AT).unwrap_or_default());
     put(&mut slot, CRC_AT, &crc.to_le_bytes());
     slot
@@ -393,12 +401,14 @@ fn decode_slot(slot: &[u8]) -> Option<(Facts, u64)> {
         NOT_DENSE => None,
         from => Some(Offset::new(from).ok()?),
     };
+    let epochs = number(EPOCHS_AT)? ^ EPOCHS_KNOWN;
     let facts = Facts {
         log_start: offset(LOG_START_AT)?,
         recovery_point: offset(RECOVERY_POINT_AT)?,
         durable_end: offset(DURABLE_END_AT)?,
         generation: number(GENERATION_AT)?,
         dense_from,
+        epochs: u32::try_from(epochs).ok(),
         boot_id: BootId(get(slot, BOOT_ID_AT)?),
         incarnation: Incarnation(get(slot, INCARNATION_AT)?),
     };

@@ -12,7 +12,7 @@ use super::{Published, ReadUpTo, Snapshot};
 use crate::batch::{RecordBatch, StoredRecord};
 use crate::error::{Error, ErrorKind, Gap, GapCause, Result};
 use crate::offset::{FilePosition, Offset};
-use crate::segment::{AbortedTransaction, SegmentFiles, Step, WalkedBatch, Walker};
+use crate::segment::{AbortedTransaction, OffsetRule, SegmentFiles, Step, WalkedBatch, Walker};
 use crate::storage::StorageFile;
 use crate::topic::TopicPartition;
 
@@ -135,6 +135,9 @@ pub(crate) struct BatchStream {
 struct Place {
     segment: Arc<SegmentFiles>,
     generation: u64,
+    rule: OffsetRule,
+    /// Of the leader epochs that the walker knows.
+    epochs_version: u64,
     walker: Walker,
     /// Read, and not yet within the limit of who asked.
     early: Option<WalkedBatch>,
@@ -221,6 +224,7 @@ impl BatchStream {
     fn find_place(&mut self, snapshot: &Snapshot) -> Result<Option<Look>> {
         if let Some(place) = &self.place
             && place.generation == snapshot.generation
+            && place.rule == snapshot.rule_for(&place.segment)
             && snapshot.lists(&place.segment)
         {
             return Ok(None);
@@ -238,10 +242,14 @@ impl BatchStream {
         };
         let rule = snapshot.rule_for(segment);
         match segment.walk_from(self.at, rule, self.reader.max_decompressed_bytes) {
-            Ok(walker) => {
+            Ok(mut walker) => {
+                let (epochs_version, epochs) = self.reader.published.epochs();
+                walker.hold_against(epochs);
                 self.place = Some(Place {
                     segment: Arc::clone(segment),
                     generation: snapshot.generation,
+                    rule,
+                    epochs_version,
                     walker,
                     early: None,
                     next: (snapshot.segments.get(index.saturating_add(1))).map(|next| next.base()),
@@ -282,6 +290,11 @@ impl BatchStream {
         };
         // What is told of damage at the end of the walk reaches up to the end of the log: nothing that was appended meanwhile may be in it.
         place.walker.extend_end(place.segment.size());
+        if place.epochs_version != snapshot.epochs_version {
+            let (version, epochs) = self.reader.published.epochs();
+            place.epochs_version = version;
+            place.walker.hold_against(epochs);
+        }
         let step = match place.early.take() {
             Some(early) => Ok(Step::Batch(early)),
             None => place.walker.step(),

@@ -483,7 +483,7 @@ pub(crate) const DERIVED_ROWS: [Row<DerivedPlan>; 6] = [
     },
     Row {
         letter: 'd',
-        when: "leader-epoch-checkpoint is missing or damaged",
+        when: "leader-epoch-checkpoint is missing, damaged, or not as it was last written",
         plan: DerivedPlan::DeriveEpochs,
         action: "derived from the epochs that the batches carry, reported",
         reason: "Kafka takes the whole directory offline; the batches know",

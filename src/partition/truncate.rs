@@ -163,9 +163,16 @@ impl PartitionCore {
         Ok(())
     }
 
+    /// Writes the history of leader epochs, shows it to readers, and vouches for it; durable on return. A crash in between leaves a file
+    /// that nothing vouches for, and the batches say the same.
     pub(super) fn write_epochs(&self, epochs: &Epochs) -> Result<()> {
         let path = self.home.path(FileName::LeaderEpochs);
-        replace_file(&*self.home.storage, &path, epochs.to_text().as_bytes())
+        replace_file(&*self.home.storage, &path, epochs.to_text().as_bytes())?;
+        self.published.epochs_changed(epochs);
+        let checksum = epochs.checksum();
+        self.side
+            .lock()
+            .update_synced(|facts| facts.epochs = Some(checksum))
     }
 
     pub(super) fn remove_snapshots(&self, is_gone: impl Fn(Offset) -> bool) -> Result<()> {

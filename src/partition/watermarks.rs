@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::options::HighWatermark;
+use crate::epochs::Epochs;
 use crate::offset::Offset;
 use crate::segment::{OffsetRule, SegmentFiles};
 use crate::sync::{
@@ -80,6 +81,8 @@ pub(crate) struct Snapshot {
     pub(crate) generation: u64,
     /// In segments with this base or a higher one offsets have no holes.
     pub(crate) dense_from: Offset,
+    /// Changes with the leader epochs that [`Published::epochs`] gives.
+    pub(crate) epochs_version: u64,
 }
 
 impl Snapshot {
@@ -133,6 +136,8 @@ pub(crate) struct Opening {
     pub(crate) segments: Vec<Arc<SegmentFiles>>,
     pub(crate) generation: u64,
     pub(crate) dense_from: Offset,
+    /// What batches without holes are held against; `None` where nothing vouches for them.
+    pub(crate) epochs: Option<Epochs>,
 }
 
 /// The published state of a partition.
@@ -154,9 +159,18 @@ struct State {
     first_unstable: Option<Offset>,
     segments: Arc<[Arc<SegmentFiles>]>,
     dense_from: Offset,
+    epochs: Option<Arc<Epochs>>,
+    epochs_version: u64,
 }
 
 impl State {
+    fn put_epochs(&mut self, epochs: Option<Arc<Epochs>>) {
+        if self.epochs != epochs {
+            self.epochs = epochs;
+            self.epochs_version += 1;
+        }
+    }
+
     /// Derives `high` and `last_stable` from what they depend on.
     fn derive(&mut self) {
         let marks = &mut self.marks;
@@ -189,6 +203,8 @@ impl Published {
             first_unstable: opening.first_unstable,
             segments: opening.segments.into(),
             dense_from: opening.dense_from,
+            epochs: opening.epochs.map(Arc::new),
+            epochs_version: 0,
         };
         state.derive();
         Self {
@@ -207,7 +223,14 @@ impl Published {
             // Read under the lock: it is only raised under it.
             generation: self.generation.load(Ordering::Acquire),
             dense_from: state.dense_from,
+            epochs_version: state.epochs_version,
         }
+    }
+
+    /// The leader epochs and their version. They change rarely, so a snapshot holds only the version.
+    pub(crate) fn epochs(&self) -> (u64, Option<Arc<Epochs>>) {
+        let state = self.state.read();
+        (state.epochs_version, state.epochs.clone())
     }
 
     pub(crate) fn watermarks(&self) -> Watermarks {
@@ -288,6 +311,12 @@ impl Published {
         self.change(|state| state.dense_from = from);
     }
 
+    /// Batches are held against other leader epochs from now on. Called under the writer lock, before a batch of a new epoch is written.
+    pub(crate) fn epochs_changed(&self, epochs: &Epochs) {
+        let epochs = Arc::new(epochs.clone());
+        self.change(|state| state.put_epochs(Some(epochs)));
+    }
+
     /// The tail above `end` is about to be cut: raises the generation, lowers every mark. Called under the writer lock, before a byte is cut.
     pub(crate) fn truncating(
         &self,
@@ -345,6 +374,7 @@ impl Published {
             state.source = opening.high_watermark;
             state.segments = opening.segments.into();
             state.dense_from = opening.dense_from;
+            state.put_epochs(opening.epochs.map(Arc::new));
         });
     }
 
@@ -384,6 +414,7 @@ mod tests {
             segments: Vec::new(),
             generation: 7,
             dense_from: at(0),
+            epochs: None,
         })
     }
 

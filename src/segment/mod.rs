@@ -31,7 +31,9 @@ pub(crate) use file_name::FileName;
 pub(crate) use files::{SegmentFiles, SegmentShape};
 pub(crate) use open_files::OpenFiles;
 pub(crate) use rebuild::{GapKind, Rebuilt, rebuild};
-pub(crate) use scan::{BadKind, BadSpot, OffsetRule, Step, WalkStart, WalkedBatch, Walker};
+pub(crate) use scan::{
+    BadKind, BadSpot, Expectations, OffsetRule, Step, WalkStart, WalkedBatch, Walker,
+};
 pub use txn_index::AbortedTransaction;
 
 /// Where the files of a partition's segments are, and through what they are opened.

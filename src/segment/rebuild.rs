@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::active::SealedFacts;
 use super::growing::GrowingIndexes;
-use super::scan::{BadSpot, OffsetRule, Step, WalkStart, WalkedBatch, Walker};
+use super::scan::{BadSpot, Expectations, Step, WalkStart, WalkedBatch, Walker};
 use super::{AbortedTransaction, FileName, SegmentHome, SegmentSettings};
 use super::{offset_index, time_index, txn_index};
 use crate::error::{Error, ErrorKind, Result};
@@ -62,7 +62,7 @@ pub(crate) enum GapKind {
 pub(crate) fn rebuild(
     home: &SegmentHome,
     base: Offset,
-    rule: OffsetRule,
+    expect: impl Into<Expectations>,
     settings: SegmentSettings,
     skip_below: Offset,
     visit: &mut dyn FnMut(&WalkedBatch) -> Result<()>,
@@ -75,6 +75,7 @@ pub(crate) fn rebuild(
         .ok_or_else(|| {
             Error::new(ErrorKind::Unsupported, "the segment is above 2 GiB").path_is(&path)
         })?;
+    let Expectations { rule, epochs } = expect.into();
     let start = WalkStart {
         position: FilePosition::ZERO,
         end,
@@ -83,6 +84,7 @@ pub(crate) fn rebuild(
         max_decompressed_bytes: limits::DEFAULT_MAX_DECOMPRESSED_BYTES,
     };
     let mut walker = Walker::new(Arc::clone(&file), &path, start);
+    walker.hold_against(epochs);
     let mut walk = Walk {
         indexes: GrowingIndexes::new(base, settings),
         gaps: Vec::new(),

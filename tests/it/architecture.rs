@@ -24,9 +24,9 @@ const FLOORS: &[(u8, &[&str])] = &[
         ],
     ),
     (1, &["compress", "storage"]),
-    (2, &["batch"]),
+    (2, &["batch", "epochs"]),
     (3, &["segment"]),
-    (4, &["compaction", "epochs", "producers"]),
+    (4, &["compaction", "producers"]),
     (5, &["partition"]),
     (6, &["cursor", "replica", "writer"]),
     (7, &["consumer", "directory"]),
@@ -489,7 +489,7 @@ fn an_arrow_up_or_sideways_is_named_with_both_floors() {
             "src/compress/mod.rs:1: `compress` (floor 1) uses `storage` (floor 1), an arrow sideways",
             "src/cursor/mod.rs:1: `cursor` (floor 6) uses `writer` (floor 6), an arrow sideways",
             "src/cursor/fetch.rs:1: `cursor` (floor 6) uses `log` (floor 8), an arrow up",
-            "src/epochs.rs:1: `epochs` (floor 4) uses `partition` (floor 5), an arrow up",
+            "src/epochs.rs:1: `epochs` (floor 2) uses `partition` (floor 5), an arrow up",
         ],
     );
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::ids::LeaderEpoch;
 use crate::partition::ReadUpTo;
 use crate::segment::{SegmentFiles, SegmentShape};
 
@@ -27,8 +28,8 @@ fn a_damaged_batch_is_one_gap_and_reading_goes_on() {
 
 #[test]
 fn every_damaged_header_byte_costs_that_batch_only() {
-    // Base offset, length, magic; the epoch is checked by `verify`.
-    for byte in (0..12).chain([16]) {
+    // Base offset, length, leader epoch, magic.
+    for byte in 0..17 {
         let bench = written(9, TopicOptions::default());
         let (base, position, _) = place_of(&bench, 4);
         overwrite(&bench, base, position + byte, &[0x55]);
@@ -37,6 +38,63 @@ fn every_damaged_header_byte_costs_that_batch_only() {
         expected.extend(records(5..9));
         assert_eq!(seen(&mut earliest(&bench)), expected, "byte {byte}");
     }
+}
+
+#[test]
+fn a_flipped_epoch_in_a_sealed_segment_costs_that_batch_only() {
+    let bench = in_memory(small_segments());
+    for epoch in 0..3 {
+        let epoch = LeaderEpoch::new(epoch).unwrap();
+        bench.partition.replica().begin_epoch(epoch).unwrap();
+        append(&bench, 3);
+    }
+    // Epoch 1 is that of the offsets 3 to 5: 0 and 2 are known, and not there.
+    for (at, to) in [(3, 0), (5, 2), (4, 7)] {
+        let (base, position, _) = place_of(&bench, at);
+        overwrite(&bench, base, position + 15, &[to]);
+        let mut expected = records(0..at);
+        expected.push(Seen::Gap(at, at + 1, GapCause::Damaged));
+        expected.extend(records(at + 1..9));
+        assert_eq!(seen(&mut earliest(&bench)), expected, "{at}");
+        let error = bench.partition.get(offset(at)).unwrap_err();
+        assert_eq!(gap(&error), Seen::Gap(at, at + 1, GapCause::Damaged));
+        overwrite(&bench, base, position + 15, &[1]);
+    }
+}
+
+#[test]
+fn a_cursor_at_the_tail_takes_each_epoch_that_begins_for_what_it_is() {
+    let bench = in_memory(TopicOptions::default());
+    let mut cursor = earliest(&bench);
+    for epoch in 0..5 {
+        let number = LeaderEpoch::new(i32::try_from(epoch).unwrap()).unwrap();
+        bench.partition.replica().begin_epoch(number).unwrap();
+        append(&bench, 2);
+        assert_eq!(seen(&mut cursor), records(epoch * 2..epoch * 2 + 2));
+    }
+    let replica = bench.partition.replica();
+    replica.truncate_to(offset(5)).unwrap();
+    let cut = [Seen::Gap(5, 10, GapCause::Truncated)];
+    assert_eq!(seen(&mut cursor), cut);
+    replica.begin_epoch(LeaderEpoch::new(9).unwrap()).unwrap();
+    append(&bench, 2);
+    assert_eq!(seen(&mut cursor), records(5..7));
+}
+
+#[test]
+fn a_cursor_that_stands_at_a_leaders_tail_takes_a_followers_holes_for_no_damage() {
+    let bench = written(3, TopicOptions::default());
+    let mut cursor = earliest(&bench);
+    assert_eq!(seen(&mut cursor), records(0..3));
+    let mut builder = RecordBatchBuilder::new(Compression::None);
+    builder.push(Record::new("a").timestamp(time(7))).unwrap();
+    let batch = builder.finish().unwrap();
+    let batch = batch.stamped(offset(7), LeaderEpoch::ZERO).unwrap();
+    let replica = bench.partition.replica();
+    replica
+        .append_as_follower(batch.as_bytes().clone(), offset(8))
+        .unwrap();
+    assert_eq!(seen(&mut cursor), records(7..8));
 }
 
 #[test]

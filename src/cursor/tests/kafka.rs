@@ -62,6 +62,7 @@ fn opened(folder: PathBuf) -> Fixture {
         segments,
         generation: 0,
         dense_from: Offset::MAX,
+        epochs: None,
     });
     Fixture {
         name: folder

@@ -137,11 +137,12 @@ impl Verification {
             self.tell(finding.takes(end, base, GapCause::Missing));
         }
         let walker = segment.walk(rule, limits::DEFAULT_MAX_DECOMPRESSED_BYTES);
-        let Some(walker) = unless_trimmed(walker)? else {
+        let Some(mut walker) = unless_trimmed(walker)? else {
             self.bytes_before += segment.size().to_u64();
             self.expected = None;
             return Ok(Work::GoOn);
         };
+        walker.hold_against(self.surroundings.vouched_epochs.clone());
         let is_last = self.segments.is_empty();
         let is_vouched_for = self.surroundings.is_vouched_for(base);
         // The indexes of a segment that nobody has closed are not written yet.
@@ -216,7 +217,8 @@ impl Verification {
         }
     }
 
-    /// The epoch is outside of the checksum, and other writers leave odd ones, so this is never damage. Told where it changes.
+    /// The epoch is outside of the checksum, and other writers leave odd ones: where nothing vouches for the history, this is never damage.
+    /// Told where it changes.
     fn check_epoch(&mut self, walk: &Walk, batch: &RecordBatch, position: FilePosition) {
         let is_ours = self.surroundings.rule(walk.segment.base()) == OffsetRule::Dense;
         let text = match batch.leader_epoch() {

@@ -1,6 +1,8 @@
 //! Everything beside the segments: names, snapshots, epochs, our side files, the parent's checkpoints, and what is known of the log from
 //! them. None of it is evidence, so nothing here ends a verification but the medium.
 
+use std::sync::Arc;
+
 use super::super::offsets::MOST_EPOCH_BYTES;
 use super::super::{PartitionDir, is_about_content};
 use super::{Finding, FindingKind};
@@ -20,6 +22,8 @@ use crate::storage::{Entry, EntryKind, read_small_file};
 pub(super) struct Surroundings {
     pub(super) list: SegmentList,
     epochs: Epochs,
+    /// The history once more, when our facts vouch for it: only then is an odd epoch damage.
+    pub(super) vouched_epochs: Option<Arc<Epochs>>,
     /// Segments from here on have no holes: we wrote them as leader.
     dense_from: Option<Offset>,
     /// Bytes from here on that are no batch are an unfinished write, whatever follows. `None` where nobody knows.
@@ -112,6 +116,10 @@ impl Surroundings {
         let facts = partition.own_facts()?;
         self.dense_from = facts.and_then(|facts| facts.dense_from);
         self.torn_from = facts.map(|facts| facts.durable_end);
+        let checksum = facts.and_then(|facts| facts.epochs);
+        if checksum == Some(self.epochs.checksum()) {
+            self.vouched_epochs = Some(Arc::new(self.epochs.clone()));
+        }
         // A broker that closed its log had made all of it durable.
         let known = partition.facts()?;
         let recovery_point = known.recovery_point;

@@ -16,8 +16,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::LeaderEpoch;
 use crate::offset::Offset;
 use crate::producers::Origin;
-use crate::segment::FileName;
-use crate::storage::replace_file;
 use crate::timestamp::Timestamp;
 
 impl PartitionCore {
@@ -216,11 +214,10 @@ impl PartitionCore {
 
     /// The one sync under the writer lock: no batch may slip in between the entry and its place.
     fn keep_epochs(&self, writer: &mut WriterState, epochs: Epochs) -> Result<()> {
-        let path = self.home.path(FileName::LeaderEpochs);
-        let text = epochs.to_text();
-        replace_file(&*self.home.storage, &path, text.as_bytes())?;
+        // Also when it fails: where the file has come to say so, a batch of an older epoch must not follow.
+        let written = self.write_epochs(&epochs);
         writer.epochs = epochs;
-        Ok(())
+        written
     }
 }
 

@@ -31,6 +31,7 @@ fn facts(end: u64) -> Facts {
         durable_end: at(end),
         generation: 7,
         dense_from: Some(at(0)),
+        epochs: Some(0),
         boot_id: BootId([3; 16]),
         incarnation: Incarnation([4; 16]),
     }
@@ -61,10 +62,17 @@ fn the_newest_value_is_read_back_and_the_file_never_grows() {
         assert_eq!(read_facts(&home).unwrap(), FactsFound::Good(facts(end)));
         assert_eq!(bytes_of(&home, FileName::Facts).len(), FILE_BYTES);
     }
+    side.update(|facts| facts.epochs = Some(u32::MAX)).unwrap();
+    let FactsFound::Good(read) = read_facts(&home).unwrap() else {
+        panic!("good")
+    };
+    assert_eq!(read.epochs, Some(u32::MAX));
+    side.update(|facts| facts.epochs = None).unwrap();
     side.update_synced(|facts| facts.dense_from = None).unwrap();
     let mut side = SideFiles::open(&home, facts(0), 0).unwrap();
     let last = Facts {
         dense_from: None,
+        epochs: None,
         ..facts(8)
     };
     assert_eq!(*side.facts(), last);

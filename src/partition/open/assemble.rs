@@ -58,11 +58,14 @@ impl Opener<'_> {
             HighWatermark::External => start,
         };
         let was_cut = self.report.torn.is_some() || !self.report.set_aside.is_empty();
+        let is_pending = matches!(tail, Tail::CopyPending(_));
+        // A history that was derived from batches which contradict each other is no evidence against any of them.
+        let is_in_doubt = bounds.epochs.is_none() && fold.fell_at >= bounds.dense_from;
         let dense_from = match bounds.writer {
+            Writer::Ours if is_in_doubt => bounds.dense_from.map(|_| end),
             Writer::Ours => bounds.dense_from,
             Writer::Adopted => Some(end),
         };
-        let is_pending = matches!(tail, Tail::CopyPending(_));
         let facts = Facts {
             log_start: start,
             recovery_point: if is_pending {
@@ -73,6 +76,10 @@ impl Opener<'_> {
             durable_end: if is_pending { bounds.durable_end } else { end },
             generation: bounds.generation.saturating_add(u64::from(was_cut)),
             dense_from,
+            epochs: match is_pending {
+                true => bounds.epochs_checksum,
+                false => Some(fold.epochs.checksum()),
+            },
             boot_id: self.shared.boot_id.unwrap_or_default(),
             incarnation: self.shared.incarnation,
         };
@@ -95,6 +102,7 @@ impl Opener<'_> {
                 segments: sealed,
                 generation: facts.generation,
                 dense_from: dense_from.unwrap_or(Offset::MAX),
+                epochs: Some(fold.epochs.clone()),
             },
             tail,
             fold,

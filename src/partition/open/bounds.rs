@@ -1,14 +1,17 @@
 //! What is known of a partition from outside of its segments: our own facts, or, where somebody else wrote last, Kafka's checkpoints.
 
+use std::sync::Arc;
+
 use super::survey::Survey;
 use super::{OpenFacts, Owner, PartitionRecovery, report::Adopted};
+use crate::epochs::Epochs;
 use crate::error::Result;
 use crate::offset::Offset;
 use crate::partition::facts::{Facts, FactsFound, SegmentList, read_facts, read_segment_list};
 use crate::partition::recovery::{
     Boot, DerivedFact, DerivedFile, DerivedPlan, FileState, Writer, derived_row,
 };
-use crate::segment::{FileName, OffsetRule, SealedFacts, SegmentHome};
+use crate::segment::{Expectations, FileName, OffsetRule, SealedFacts, SegmentHome};
 use crate::storage::BootId;
 
 /// Bounds that the segments are held against.
@@ -26,6 +29,10 @@ pub(super) struct Bounds {
     pub(super) known_end: Option<Offset>,
     pub(super) generation: u64,
     pub(super) dense_from: Option<Offset>,
+    /// Of the leader epochs as we last wrote them.
+    pub(super) epochs_checksum: Option<u32>,
+    /// Those epochs, once they were read; `None` when nothing vouches for the file.
+    pub(super) epochs: Option<Arc<Epochs>>,
     pub(super) list: SegmentList,
 }
 
@@ -114,6 +121,8 @@ impl Bounds {
             known_end: Some(facts.durable_end),
             generation: facts.generation,
             dense_from: facts.dense_from,
+            epochs_checksum: facts.epochs,
+            epochs: None,
             list,
         }
     }
@@ -142,6 +151,8 @@ impl Bounds {
             known_end: None,
             generation: 0,
             dense_from: first.is_none().then_some(log_start),
+            epochs_checksum: None,
+            epochs: None,
             list,
         }
     }
@@ -164,6 +175,8 @@ impl Bounds {
             // A follower of the same directory must see that everything may have changed.
             generation: facts.map_or(0, |facts| facts.generation.saturating_add(1)),
             dense_from: None,
+            epochs_checksum: None,
+            epochs: None,
             // What the list says is of an older state.
             list: SegmentList::default(),
         }
@@ -185,6 +198,13 @@ impl Bounds {
         let entries = &self.list.entries;
         let found = entries.binary_search_by_key(&base, |entry| entry.base);
         found.ok().and_then(|index| entries.get(index))
+    }
+
+    pub(super) fn expectations(&self, base: Offset) -> Expectations {
+        Expectations {
+            rule: self.rule(base),
+            epochs: self.epochs.clone(),
+        }
     }
 
     pub(super) fn rule(&self, base: Offset) -> OffsetRule {

@@ -40,11 +40,29 @@ pub(in crate::partition) fn read_epochs(home: &SegmentHome) -> Result<EpochsFoun
     Ok(parsed.map_or(EpochsFound::Damaged, EpochsFound::Good))
 }
 
+/// The leader epochs, when they are the ones that our facts speak of: only then do they say anything against a batch.
+pub(super) fn read_vouched_epochs(
+    home: &SegmentHome,
+    checksum: Option<u32>,
+) -> Result<Option<Epochs>> {
+    match read_epochs(home) {
+        Ok(EpochsFound::Good(epochs)) => {
+            Ok(Some(epochs).filter(|e| checksum == Some(e.checksum())))
+        }
+        Ok(EpochsFound::Missing | EpochsFound::Damaged) => Ok(None),
+        // A link or a FIFO in its place.
+        Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Both folds, over batches in the order of the log.
 #[derive(Debug, Default)]
 pub(super) struct Fold {
     pub(super) producers: Producers,
     pub(super) epochs: Epochs,
+    /// The last batch whose epoch was below that of a batch before it.
+    pub(super) fell_at: Option<Offset>,
 }
 
 impl Fold {
@@ -62,10 +80,15 @@ impl Fold {
 
     /// Kafka's rule on recovery: only a higher epoch is taken.
     pub(super) fn take_epoch(&mut self, batch: &RecordBatch) {
-        if let Some(epoch) = batch.leader_epoch()
-            && self.epochs.latest().is_none_or(|latest| epoch > latest)
-        {
-            self.epochs.assign(epoch, batch.base_offset());
+        let Some(epoch) = batch.leader_epoch() else {
+            return;
+        };
+        match self.epochs.latest() {
+            Some(latest) if epoch < latest => self.fell_at = Some(batch.base_offset()),
+            Some(latest) if epoch == latest => {}
+            Some(_) | None => {
+                self.epochs.assign(epoch, batch.base_offset());
+            }
         }
     }
 }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use super::facts::Facts;
 use super::recovery::{
     ChainFact, ChainPlan, DerivedFact, DerivedFile, DerivedPlan, FileState, FirstSegment, Link,
-    TailFact, TailPlan, chain_row, derived_row, tail_row,
+    TailFact, TailPlan, Writer, chain_row, derived_row, tail_row,
 };
 use super::{
     HighWatermark, Incarnation, Opening, PartitionCore, Parts, Published, SharedByLog, SideFiles,
@@ -28,6 +28,7 @@ use super::{
 };
 use crate::epochs::Epochs;
 use crate::error::{Error, ErrorKind, GapCause, Result};
+use crate::ids::LeaderEpoch;
 use crate::offset::Offset;
 use crate::producers::Producers;
 use crate::segment::{
@@ -153,6 +154,7 @@ impl PartitionCore {
             durable_end: Offset::ZERO,
             generation: 0,
             dense_from: Some(Offset::ZERO),
+            epochs: Some(Epochs::default().checksum()),
             boot_id: shared.boot_id.unwrap_or_default(),
             incarnation: shared.incarnation,
         };
@@ -173,6 +175,7 @@ impl PartitionCore {
             segments: vec![Arc::clone(active.files())],
             generation: 0,
             dense_from: Offset::ZERO,
+            epochs: Some(Epochs::default()),
         });
         let core = Self::new(Parts {
             name,
@@ -212,6 +215,7 @@ impl PartitionCore {
         writer.producers = recovered.fold.producers;
         writer.epochs = recovered.fold.epochs;
         writer.tail = recovered.tail;
+        self.published.epochs_changed(&writer.epochs);
         self.published.segments_changed(opening.segments);
         self.published.appended(opening.end, opening.first_unstable);
         self.published.made_durable(opening.end);
@@ -278,7 +282,7 @@ impl<'a> Opener<'a> {
             survey = Survey::read(self.home)?;
         }
         let mut fold = Fold::default();
-        let mut are_epochs_known = self.load_epochs(&survey, &mut fold)?;
+        let mut are_epochs_known = self.load_epochs(&survey, &mut bounds, &mut fold)?;
         let (placed, scanned_from) =
             self.place(&survey, &bounds, &mut fold, &mut are_epochs_known)?;
         self.assemble(&survey, &mut bounds, placed, scanned_from, fold, source)
@@ -323,8 +327,20 @@ impl<'a> Opener<'a> {
     }
 
     /// The epochs of the checkpoint; `false` when they must come from the batches.
-    fn load_epochs(&mut self, survey: &Survey, fold: &mut Fold) -> Result<bool> {
+    fn load_epochs(
+        &mut self,
+        survey: &Survey,
+        bounds: &mut Bounds,
+        fold: &mut Fold,
+    ) -> Result<bool> {
+        let is_ours = bounds.writer == Writer::Ours && bounds.dense_from.is_some();
         let (epochs, state) = match read_epochs(self.home)? {
+            EpochsFound::Good(epochs) if bounds.epochs_checksum == Some(epochs.checksum()) => {
+                bounds.epochs = Some(Arc::new(epochs.clone()));
+                (epochs, FileState::Good)
+            }
+            // Not as we wrote it: stale, or damaged in a way that still reads.
+            EpochsFound::Good(_) if is_ours => (Epochs::default(), FileState::Damaged),
             EpochsFound::Good(epochs) => (epochs, FileState::Good),
             EpochsFound::Missing => (Epochs::default(), FileState::Missing),
             EpochsFound::Damaged => (Epochs::default(), FileState::Damaged),
@@ -332,7 +348,14 @@ impl<'a> Opener<'a> {
         fold.epochs = epochs;
         let file = DerivedFile::LeaderEpochs;
         let is_empty = survey.segments.iter().all(|s| s.size_bytes == 0);
-        if derived_row(DerivedFact { file, state }).plan == DerivedPlan::Keep || is_empty {
+        if is_empty {
+            return Ok(true);
+        }
+        if derived_row(DerivedFact { file, state }).plan == DerivedPlan::Keep {
+            // An empty history of ours says that all is in epoch 0.
+            if bounds.epochs.is_some() && fold.epochs.latest().is_none() {
+                fold.epochs.assign(LeaderEpoch::ZERO, bounds.log_start);
+            }
             return Ok(true);
         }
         self.report.derived.push(FileName::LeaderEpochs.to_string());

@@ -114,7 +114,7 @@ impl Opener<'_> {
         let rebuilt = rebuild(
             self.home,
             segment.base,
-            bounds.rule(segment.base),
+            bounds.expectations(segment.base),
             self.settings,
             bounds.durable_end,
             &mut |found| {

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::bounds::{Bounds, read_known};
-use super::fold::{Fold, load_producers, replay};
+use super::fold::{Fold, load_producers, read_vouched_epochs, replay};
 use super::survey::Survey;
 use super::{OpenFacts, Opening, PartitionRecovery};
 use crate::error::{GapCause, Result};
@@ -38,6 +38,9 @@ pub(crate) fn open_read_only(
     let survey = Survey::read(home)?;
     report.left_alone.clone_from(&survey.left_alone);
     let mut bounds = Bounds::new(known, &facts, None, &survey, &mut report);
+    // After the facts: what is below their durable end has its epoch in a history that they vouch for.
+    let epochs = read_vouched_epochs(home, bounds.epochs_checksum)?;
+    bounds.epochs = epochs.clone().map(Arc::new);
     let is_clean = tail_row(TailFact::Start {
         owner: bounds.owner,
     })
@@ -93,6 +96,7 @@ pub(crate) fn open_read_only(
         segments,
         generation: bounds.generation,
         dense_from: bounds.dense_from.unwrap_or(Offset::MAX),
+        epochs,
     };
     Ok((opening, report))
 }
@@ -140,6 +144,7 @@ fn look(
             files.walk(bounds.rule(files.base()), DEFAULT_MAX_DECOMPRESSED_BYTES)?
         }
     };
+    walker.hold_against(bounds.epochs.clone());
     let mut end = files.base();
     loop {
         match walker.step()? {

@@ -3,7 +3,8 @@
 //! It tells apart what recovery, readers, `verify` and `dump` treat differently, and decides nothing: a batch, a bad
 //! spot, an old format, the end. The 17 bytes before the CRC are outside of it (`batch/header.rs`), so they are held
 //! against what stands around them: the base offset against the batch before, or, where offsets may have holes, the
-//! batch behind; the length through the CRC, which it bounds; the magic must be 2. The epoch is checked by floors above.
+//! batch behind; the length through the CRC, which it bounds; the magic must be 2; the leader epoch, where offsets have no holes and
+//! somebody vouches for the history of epochs, must be the one that stands there for these offsets.
 
 #![deny(
     clippy::indexing_slicing,
@@ -11,15 +12,18 @@
     clippy::unwrap_used
 )]
 
+mod neighbours;
 mod search;
 mod window;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub(crate) use self::neighbours::Expectations;
 use self::window::Window;
 use crate::batch::header::{ATTRIBUTES_AT, LENGTH_AT, LENGTH_END, MIN_LENGTH_FIELD};
 use crate::batch::{BatchHeader, HEADER_BYTES, HeaderFault, RecordBatch};
+use crate::epochs::Epochs;
 use crate::error::Result;
 use crate::limits::{DEFAULT_MAX_MESSAGE_BYTES, MAX_SEGMENT_OFFSET_SPAN};
 use crate::offset::{FilePosition, Offset};
@@ -148,6 +152,8 @@ pub(crate) struct Walker {
     rule: OffsetRule,
     footing: Footing,
     max_decompressed_bytes: u32,
+    /// What batches that we wrote as leader carry; `None` when nothing vouches for it.
+    epochs: Option<Arc<Epochs>>,
     /// Bytes that searches may still put through a CRC.
     search_crc_bytes: u64,
 }
@@ -169,6 +175,7 @@ impl Walker {
                 _ => Footing::AtLeast,
             },
             max_decompressed_bytes: start.max_decompressed_bytes,
+            epochs: None,
             search_crc_bytes: end.saturating_mul(SEARCH_CRC_FACTOR),
         }
     }
@@ -201,6 +208,11 @@ impl Walker {
     pub(crate) fn below(mut self, end: Offset) -> Self {
         self.highest = self.highest.min(end.saturating_sub(1));
         self
+    }
+
+    /// From here on, batches of a segment without holes are held against these leader epochs.
+    pub(crate) fn hold_against(&mut self, epochs: Option<Arc<Epochs>>) {
+        self.epochs = epochs;
     }
 
     /// The file that is walked, which stays open as long as somebody holds it.
@@ -309,6 +321,9 @@ impl Walker {
                 BadKind::Header,
             );
         }
+        if let Some(what) = self.epoch_fault(&header) {
+            return self.bad_batch(&header, what, BadKind::Header);
+        }
         let position = self.position();
         self.position = self.position.saturating_add(size);
         self.expected = header.next_offset();
@@ -316,47 +331,6 @@ impl Walker {
             self.footing = Footing::Sure;
         }
         Ok(Step::Batch(WalkedBatch { batch, position }))
-    }
-
-    /// Why the offsets of a header cannot stand here.
-    fn offset_fault(&self, header: &BatchHeader) -> Option<&'static str> {
-        let base = header.base_offset();
-        if base < self.expected {
-            Some("the base offset is below that of the batch before")
-        } else if header.last_offset() > self.highest {
-            Some("the last offset is above any of this segment")
-        } else if base > self.expected
-            && self.rule == OffsetRule::Dense
-            && self.footing == Footing::Sure
-        {
-            Some("the base offset does not follow the batch before")
-        } else {
-            None
-        }
-    }
-
-    /// Whether the length leads to the end exactly, or to a header with a higher offset.
-    fn leads_to_a_batch(&self, header: &BatchHeader) -> Result<bool> {
-        let next = self.position.saturating_add(u64::from(header.size_bytes()));
-        Ok(next == self.end || self.lead_to(next)?.is_some())
-    }
-
-    /// Whether behind a batch at `position` stands what can follow one: the end, a header with a higher offset, an
-    /// old entry, an unfinished write, or zeros.
-    fn may_be_followed(&self, position: u64, header: &BatchHeader) -> Result<bool> {
-        let next = position.saturating_add(u64::from(header.size_bytes()));
-        if next >= self.end {
-            return Ok(next == self.end);
-        }
-        let mut bytes = [0; HEADER_BYTES];
-        let read = self.peek(next, &mut bytes)?;
-        let bytes = bytes.get(..read).unwrap_or_default();
-        Ok(match BatchHeader::read(bytes) {
-            Ok(following) => following.base_offset() > header.last_offset(),
-            Err(HeaderFault::OldFormat { last_offset, .. }) => last_offset > header.last_offset(),
-            Err(HeaderFault::Short { .. }) => true,
-            Err(HeaderFault::Invalid(_)) => bytes.iter().all(|&byte| byte == 0),
-        })
     }
 
     /// The CRC of a batch that fits before the end, read piece by piece.
@@ -374,19 +348,6 @@ impl Walker {
             at = at.saturating_add(bytes.len() as u64);
         }
         Ok(crc == header.crc())
-    }
-
-    /// Behind a hole: whether the next batch has a lower offset, although it may follow the batch before this one.
-    fn is_above_the_next(&self, header: &BatchHeader) -> Result<bool> {
-        let next = self.position.saturating_add(u64::from(header.size_bytes()));
-        if next >= self.end {
-            return Ok(false);
-        }
-        let following = self.peek_header(next)?;
-        Ok(following.is_some_and(|following| {
-            following.base_offset() <= header.last_offset()
-                && following.base_offset() > self.expected
-        }))
     }
 
     /// A run of old entries, each with the CRC-32 of its own format: a v2 batch whose magic was damaged has none.
@@ -484,18 +445,6 @@ impl Walker {
             None
         };
         Ok(self.bad(None, next, what, kind))
-    }
-
-    /// The place where a damaged header leads, when a header with a higher offset stands there.
-    fn lead_to(&self, next_at: u64) -> Result<Option<(FilePosition, Offset)>> {
-        if next_at >= self.end {
-            return Ok(None);
-        }
-        let base = self
-            .peek_header(next_at)?
-            .map(|header| header.base_offset());
-        let base = base.filter(|&base| base > self.expected && base <= self.highest);
-        Ok(FilePosition::from_u64(next_at).zip(base))
     }
 
     fn bad(

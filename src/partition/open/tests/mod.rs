@@ -501,6 +501,7 @@ fn wrong_facts() -> Facts {
         durable_end: offset(9),
         generation: 9,
         dense_from: None,
+        epochs: None,
         boot_id: Default::default(),
         incarnation: OURS,
     }
@@ -700,6 +701,7 @@ fn a_view_shows_what_recovery_would_show_and_writes_nothing() {
 
 #[cfg(feature = "sim")]
 mod crash;
+mod epochs;
 mod kafka;
 
 #[test]
