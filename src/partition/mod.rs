@@ -1,7 +1,7 @@
 //! A partition: a list of segments, its watermarks, and the operations on both. [`Partition`] delegates; each noun has its own file.
 //!
-//! Locks, in the order in which they may be taken: `writer` (short: never held during a sync, but for the small file of a new leader
-//! epoch, which must be on the medium before a batch of that epoch follows), then `published`, then `side`.
+//! Locks, in the order in which they may be taken: `writer` (short: never held during a sync, but for small files: of a new leader
+//! epoch, which must be on the medium before a batch of that epoch follows, and of a truncation), then `published`, then `side`.
 //! The list of published segments changes under the writer lock only, whoever changes it: rolling, trimming, truncation.
 //! The one who syncs holds the *commit turn* (`group_commit.rs`), which is no lock but a token and is taken before `writer`; truncation and trimming take it too,
 //! so that no sync runs while files are cut.

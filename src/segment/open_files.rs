@@ -165,3 +165,38 @@ mod tests {
         assert_eq!(budget.open_count(), 1);
     }
 }
+
+#[cfg(all(test, shuttle))]
+mod schedules {
+    use std::path::Path;
+
+    use super::*;
+    use crate::storage::{Memory, Storage};
+    use crate::sync::{schedules::every_order, thread};
+
+    #[test]
+    fn the_budget_is_kept_and_each_reader_gets_the_file_that_it_asked_for() {
+        every_order("descriptor budget", 100_000, || {
+            let budget = Arc::new(OpenFiles::new(1));
+            let memory = Memory::new();
+            let files = ["/a", "/b"].map(|path| memory.create(Path::new(path)).unwrap());
+            let keys = [budget.new_key(), budget.new_key()];
+            let get = |which: usize| {
+                let (budget, file, key) =
+                    (Arc::clone(&budget), Arc::clone(&files[which]), keys[which]);
+                move || {
+                    let got = budget.get(key, || Ok(Arc::clone(&file))).unwrap();
+                    assert!(Arc::ptr_eq(&got, &file));
+                }
+            };
+            let other = thread::spawn(get(1));
+            get(0)();
+            assert!(budget.open_count() <= 1);
+            other.join().unwrap();
+            assert_eq!(budget.open_count(), 1);
+            budget.forget(keys[0]);
+            budget.forget(keys[1]);
+            assert_eq!(budget.open_count(), 0);
+        });
+    }
+}

@@ -29,6 +29,8 @@ pub(crate) struct Watched {
 struct Ledger {
     files: HashMap<PathBuf, Kept>,
     readers: Vec<TaskId>,
+    /// Truncations: appends have to wait for them anyway.
+    cutters: Vec<TaskId>,
     syncs_of_logs: u64,
     /// The sync of a log with this number fails.
     failing: Option<u64>,
@@ -63,6 +65,11 @@ impl Watched {
         self.ledger().readers.push(me());
     }
 
+    /// The running thread cuts the tail: it may sync small files under the writer lock.
+    pub(crate) fn i_am_cutting(&self) {
+        self.ledger().cutters.push(me());
+    }
+
     /// Whether a power cut leaves the file's name and everything below `end`.
     pub(crate) fn keeps(&self, path: &Path, end: u64) -> bool {
         let kept = self.ledger().files.get(path).copied().unwrap_or_default();
@@ -84,8 +91,12 @@ impl Watched {
         }
     }
 
-    fn refuse_short_locks() {
-        let held = held();
+    fn refuse_short_locks(&self, path: &Path) {
+        let mut held = held();
+        let is_small = path.extension().is_none_or(|end| end != "log");
+        if is_small && self.ledger().cutters.contains(&me()) {
+            held.retain(|held| !held.ends_with("WriterState"));
+        }
         let short = |held: &&str| SHORT_LOCKS.iter().any(|short| held.ends_with(short));
         assert!(!held.iter().any(short), "a sync under {held:?}");
     }
@@ -139,7 +150,7 @@ impl Storage for Watched {
     }
 
     fn sync_dir(&self, path: &Path) -> Result<()> {
-        Self::refuse_short_locks();
+        self.refuse_short_locks(path);
         let here = |file: &PathBuf| file.parent() == Some(path);
         let named: Vec<PathBuf> = self
             .ledger()
@@ -197,7 +208,7 @@ impl WatchedFile {
 
     /// Everything that was written before the call is on the medium when it ends.
     fn synced(&self, sync: impl FnOnce() -> Result<()>) -> Result<()> {
-        Watched::refuse_short_locks();
+        self.watched.refuse_short_locks(&self.path);
         if self.is_log() {
             let mut ledger = self.watched.ledger();
             assert!(!ledger.has_failed, "a sync after one that failed");

@@ -1,6 +1,8 @@
 //! A partition in many orders of the threads that use it, on a disk that watches them.
 
 mod commit;
+mod cut;
+mod kept;
 mod marks;
 mod whole;
 
