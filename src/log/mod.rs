@@ -11,6 +11,8 @@ mod open;
 mod options;
 mod report;
 mod routing;
+#[cfg(all(test, shuttle))]
+mod schedules;
 mod topic;
 mod workers;
 
