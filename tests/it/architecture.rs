@@ -53,8 +53,14 @@ const BEHIND_SYNC: &[&str] = &[
     "std::sync::mpsc",
     "std::thread",
 ];
-/// The module itself, counts that nobody waits for, and the tool, which is a user of the crate.
-const MAY_GO_PAST_SYNC: &[&str] = &["src/sync/", "src/stats.rs", "src/bin/"];
+/// The module itself, counts that nobody waits for, what a disk of tests notes between two steps, and the tool, which is a user of
+/// the crate.
+const MAY_GO_PAST_SYNC: &[&str] = &[
+    "src/sync/",
+    "src/stats.rs",
+    "src/storage/watched.rs",
+    "src/bin/",
+];
 
 /// A source file: its path from the root of the repository, with `/`, and its text.
 struct Source {
