@@ -17,6 +17,7 @@ mod beside_kafka;
 mod cli;
 #[cfg(feature = "sim")]
 mod crash;
+mod driver;
 mod full_disk;
 mod handover;
 mod kafka_batches;
@@ -25,6 +26,8 @@ mod kafka_inspected;
 mod kafka_jury;
 mod kafka_opened;
 mod kafka_written;
+#[cfg(target_os = "linux")]
+mod kernel;
 mod kill;
 mod log;
 #[cfg(feature = "sim")]

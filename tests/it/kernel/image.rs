@@ -1,0 +1,159 @@
+//! A filesystem of its own in an image file: mounted, cut off from power, mounted again.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::battery;
+
+/// What stands in the image.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    Ext4,
+    Xfs,
+}
+
+impl Kind {
+    /// The smallest image that its tools agree to, with room for a few rounds.
+    pub(super) fn image_bytes(self) -> u64 {
+        match self {
+            Self::Ext4 => 64 << 20,
+            Self::Xfs => 320 << 20,
+        }
+    }
+
+    fn make(self, image: &Path) -> Result<(), String> {
+        match self {
+            Self::Ext4 => run(Command::new("mkfs.ext4")
+                .args([
+                    "-q",
+                    "-F",
+                    "-E",
+                    "nodiscard,lazy_itable_init=0,lazy_journal_init=0",
+                ])
+                .arg(image)),
+            Self::Xfs => run(Command::new("mkfs.xfs").args(["-q", "-f", "-K"]).arg(image)),
+        }
+    }
+}
+
+/// A mounted image; unmounted when dropped.
+pub(super) struct Image {
+    folder: TempDir,
+    image: PathBuf,
+}
+
+impl Image {
+    /// `None`, said aloud, where the tools or the rights are missing.
+    pub(super) fn mount(kind: Kind, test: &str) -> Option<Self> {
+        let folder = TempDir::new().expect("a folder");
+        let image = folder.path().join("image");
+        Self::make(kind, folder, image, kind.image_bytes(), test)
+    }
+
+    /// An image file elsewhere than on the disk of this machine.
+    pub(super) fn make(
+        kind: Kind,
+        folder: TempDir,
+        image: PathBuf,
+        image_bytes: u64,
+        test: &str,
+    ) -> Option<Self> {
+        let file = std::fs::File::create(&image).expect("an image file");
+        file.set_len(image_bytes).expect("a sparse file");
+        std::fs::create_dir(folder.path().join("mounted")).expect("a folder");
+        let this = Self { folder, image };
+        match kind.make(&this.image).and_then(|()| this.try_mount()) {
+            Ok(()) => Some(this),
+            Err(why) => {
+                battery::skip(&format!("{test} on {kind:?}"), &why);
+                None
+            }
+        }
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.folder.path().join("mounted")
+    }
+
+    fn try_mount(&self) -> Result<(), String> {
+        run(Command::new("mount")
+            .args(["-o", "loop"])
+            .arg(&self.image)
+            .arg(self.path()))
+    }
+
+    /// Nothing reaches the medium from now on: the filesystem refuses all, and drops what it had not written, its journal included.
+    pub(super) fn shut_down(&self) {
+        cut_power(&self.path()).expect("the power goes");
+    }
+
+    /// Unmounts what was shut down, and mounts what the medium has.
+    pub(super) fn power_returns(&self) {
+        self.unmount().expect("unmounted");
+        self.try_mount().expect("mounted again");
+    }
+
+    fn unmount(&self) -> Result<(), String> {
+        let unmount = || run(Command::new("umount").arg(self.path()));
+        // A process that was killed a moment ago may still hold a file.
+        (0..50)
+            .map(|_| unmount())
+            .find(|done| match done {
+                Err(why) if why.contains("busy") => {
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                    false
+                }
+                _ => true,
+            })
+            .unwrap_or_else(unmount)
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        if let Err(why) = self.unmount() {
+            eprintln!("{} stays mounted: {why}", self.path().display());
+        }
+    }
+}
+
+/// Whether something here can cut the power; else it is said aloud.
+pub(super) fn can_cut_power(test: &str) -> bool {
+    let has = |program: &str| Command::new(program).arg("-V").output().is_ok();
+    let can = has("xfs_io") || has("python3");
+    if !can {
+        battery::skip(
+            test,
+            "neither xfs_io nor python3 is here to shut a filesystem down",
+        );
+    }
+    can
+}
+
+/// `EXT4_IOC_SHUTDOWN` and `XFS_IOC_GOINGDOWN` are one number, and 2 says that the journal is not flushed either.
+fn cut_power(at: &Path) -> Result<(), String> {
+    const IOCTL: &str = "import fcntl,os,struct,sys; \
+        fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', 2))";
+    run(Command::new("xfs_io")
+        .args(["-x", "-c", "shutdown"])
+        .arg(at))
+    .or_else(|_| run(Command::new("python3").args(["-c", IOCTL]).arg(at)))
+}
+
+/// The last line of what it complained about, when it fails.
+pub(super) fn run(command: &mut Command) -> Result<(), String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command
+        .output()
+        .map_err(|why| format!("{program}: {why}"))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            let last = said.lines().last().unwrap_or_default();
+            Err(format!("{program}: {last}"))
+        }
+    }
+}
