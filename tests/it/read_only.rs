@@ -120,7 +120,7 @@ fn make_unclean_and_torn(dir: &Path) {
 fn count(view: &LogView) -> usize {
     let topic = view.topic("events").unwrap();
     let cursor = topic.partition(0).unwrap().cursor(Start::Earliest).unwrap();
-    cursor.map(|record| record.unwrap()).count()
+    cursor.inspect(|record| assert!(record.is_ok())).count()
 }
 
 fn check_refused(medium: &Medium, dir: &Path, what: &str) {
@@ -161,7 +161,7 @@ fn check(medium: &Medium) {
             "{}",
             dir.display()
         );
-        let findings = inspect::verify(&dir.join("events-0")).unwrap();
+        let findings = inspect::verify(dir.join("events-0")).unwrap();
         let damage = findings.filter(|finding| finding.as_ref().unwrap().is_damage());
         assert_eq!(damage.count(), 0, "{}", dir.display());
     }
