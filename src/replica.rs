@@ -56,10 +56,13 @@ impl Replica<'_> {
     /// batch is left out. Returns the offsets from the first batch to behind the last one; what `high` says is applied under
     /// [`HighWatermark::External`]. Under `FsyncPolicy::Always` it returns after a sync.
     ///
+    /// The log start may lie inside of a batch: to a log that is empty, batches may come that start below its start and reach beyond it
+    /// (KAFKA-6975). The log start stays where it is.
+    ///
     /// When it fails in the middle, the batches before stay: the log end tells how far it came.
     ///
     /// # Errors
-    /// `Corrupt` for a batch that does not verify; `InvalidInput` when the first one starts below the log end or offsets do not ascend;
+    /// `Corrupt` for a batch that does not verify; `InvalidInput` when the first one starts below the log end otherwise or offsets do not ascend;
     /// `Unsupported` for message formats 0 and 1; and as [`Partition::append`].
     pub fn append_as_follower(&self, batches: Bytes, high: Offset) -> Result<Range<Offset>> {
         self.core().append_as_follower(batches, high)

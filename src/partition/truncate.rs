@@ -204,21 +204,30 @@ impl PartitionCore {
     /// 3. made the new one: an empty log at the right place, also without it;
     /// 4. synced it with the directory: done.
     fn start_over(&self, turn: &CommitTurn<'_>, at: Offset) -> Result<()> {
+        self.start_over_with(turn, &mut self.writer.lock(), at..at)?;
+        turn.sync().map(drop)
+    }
+
+    /// As `start_over`, but for the sync: the files start over at the range's start, the log starts and ends at the range's end. What is then
+    /// appended below the log start is there for nobody.
+    pub(super) fn start_over_with(
+        &self,
+        turn: &CommitTurn<'_>,
+        writer: &mut WriterState,
+        range: Range<Offset>,
+    ) -> Result<()> {
         self.side.lock().update_synced(|facts| {
-            facts.log_start = at;
-            facts.durable_end = at;
-            facts.recovery_point = at;
+            facts.log_start = range.end;
+            facts.durable_end = range.start;
+            facts.recovery_point = range.start;
             facts.generation = facts.generation.saturating_add(1);
         })?;
-        let mut writer = self.writer.lock();
         let old = self.published.snapshot().segments;
-        let generation = self.published.reset(at, Vec::new());
+        let generation = self.published.reset(range.end, Vec::new());
         turn.forget(|_| false);
         turn.note_cut(generation, Offset::ZERO);
-        let started = self.replace_all(&mut writer, &old, at);
-        started.map_err(|error| self.close_latch(error))?;
-        drop(writer);
-        turn.sync().map(drop)
+        let started = self.replace_all(writer, &old, range.start);
+        started.map_err(|error| self.close_latch(error))
     }
 
     fn replace_all(

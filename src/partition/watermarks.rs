@@ -254,6 +254,8 @@ impl Published {
     /// The bytes up to `end` are in the page cache. Called under the writer lock.
     pub(crate) fn appended(&self, end: Offset, first_unstable: Option<Offset>) {
         self.change(|state| {
+            // What ends below the start is there for nobody.
+            let end = end.max(state.marks.start);
             assert!(end >= state.marks.end, "an append never lowers the end");
             state.marks.end = end;
             state.first_unstable = first_unstable;

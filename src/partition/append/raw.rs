@@ -90,8 +90,51 @@ impl PartitionCore {
     }
 
     fn append_run(self: &Arc<Self>, options: &TopicOptions, run: &Run) -> Result<Range<Offset>> {
-        let mut guard = self.writer.lock();
-        let writer = &mut *guard;
+        if run.offsets().is_some_and(|run| self.is_empty_inside(&run)) {
+            return self.append_from_below_the_start(options, run);
+        }
+        self.append_run_to(&mut self.writer.lock(), options, run)
+    }
+
+    /// Whether the log is empty, and begins behind the first offset of `range` and within it.
+    fn is_empty_inside(&self, range: &Range<Offset>) -> bool {
+        let marks = self.published.watermarks();
+        marks.start == marks.end && range.start < marks.start && range.contains(&marks.start)
+    }
+
+    /// The leader's log begins inside a batch, and so does this one, which has nothing yet: the files start over at the batch, the log start
+    /// stays where it is (KAFKA-6975).
+    fn append_from_below_the_start(
+        self: &Arc<Self>,
+        options: &TopicOptions,
+        run: &Run,
+    ) -> Result<Range<Offset>> {
+        let turn = self.take_commit_turn();
+        let mut writer = self.writer.lock();
+        self.next_offset(&mut writer)?;
+        let offsets = run.offsets();
+        // Asked again, with the turn and the lock in hand.
+        let Some(offsets) = offsets.filter(|run| self.is_empty_inside(run)) else {
+            return self.append_run_to(&mut writer, options, run);
+        };
+        let start = self.published.watermarks().start;
+        self.start_over_with(&turn, &mut writer, offsets.start..start)?;
+        let appended = self.append_run_to(&mut writer, options, run);
+        if appended.is_err() {
+            // A file that begins below the start and ends there would take the next append for one below the start.
+            self.start_over_with(&turn, &mut writer, start..start)?;
+        }
+        writer.producers.advance_start(start);
+        writer.epochs.fold_start(start);
+        appended
+    }
+
+    fn append_run_to(
+        self: &Arc<Self>,
+        writer: &mut WriterState,
+        options: &TopicOptions,
+        run: &Run,
+    ) -> Result<Range<Offset>> {
         let end = self.next_offset(writer)?;
         let first = run.headers.first().map_or(end, BatchHeader::base_offset);
         if first < end {
@@ -304,6 +347,12 @@ impl Run {
         }
         run.bytes.truncate(start);
         Ok(run)
+    }
+
+    /// From the first batch to behind the last one; `None` without a batch.
+    fn offsets(&self) -> Option<Range<Offset>> {
+        let (first, last) = (self.headers.first()?, self.headers.last()?);
+        Some(first.base_offset()..last.next_offset())
     }
 
     /// What is left behind the first `count` batches; `None` at the end.

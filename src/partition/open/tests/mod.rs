@@ -702,6 +702,7 @@ fn a_view_shows_what_recovery_would_show_and_writes_nothing() {
 #[cfg(feature = "sim")]
 mod crash;
 mod epochs;
+mod follower;
 mod kafka;
 
 #[test]
