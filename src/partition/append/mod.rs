@@ -78,6 +78,8 @@ impl Partition {
         let ticket = self.core.append_builder(&options, batch)?;
         if options.fsync == FsyncPolicy::Always {
             ticket.wait_durable()?;
+        } else {
+            self.core.ask_for_sync_by_policy(options.fsync);
         }
         Ok(ticket)
     }

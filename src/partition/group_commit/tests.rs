@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::batch::Record;
-use crate::error::{ErrorKind, GapCause};
+use crate::batch::{Record, RecordBatchBuilder};
+use crate::compress::Compression;
+use crate::error::{ErrorKind, GapCause, Result};
 use crate::partition::testing::{Bench, block_on, in_memory, offset};
-use crate::partition::{FsyncPolicy, TopicOptions, UnsyncedBudget};
+use crate::partition::{FsyncPolicy, Partition, Ticket, TopicOptions, UnsyncedBudget};
 use crate::storage::Memory;
 use crate::timestamp::Clock;
 
@@ -345,6 +346,40 @@ fn each_policy_asks_for_its_sync_in_the_background() {
         let marks = bench.partition.watermarks();
         assert_eq!(marks.durable, marks.end, "{fsync:?}");
         assert_eq!(bench.partition.stats().syncs, 1, "{fsync:?}");
+    }
+}
+
+#[test]
+fn every_way_to_append_asks_for_the_sync_of_the_policy() {
+    let batch = || {
+        let mut batch = RecordBatchBuilder::new(Compression::None);
+        batch.push(Record::new("x")).expect("a small record");
+        batch
+    };
+    type Append = fn(&Partition, RecordBatchBuilder) -> Result<Ticket>;
+    let ways: [(&str, Append); 4] = [
+        ("append", |partition, _| partition.append(Record::new("x"))),
+        ("append_batch", |partition, batch| {
+            partition.append_batch(&batch)
+        }),
+        ("submit", |partition, _| partition.submit(Record::new("x"))),
+        ("submit_batch", |partition, batch| {
+            partition.submit_batch(&batch)
+        }),
+    ];
+    for fsync in [
+        FsyncPolicy::Never,
+        FsyncPolicy::Interval(Duration::from_secs(30)),
+        FsyncPolicy::Bytes(1),
+        FsyncPolicy::Records(1),
+    ] {
+        for (name, append) in ways {
+            let bench = in_memory(TopicOptions::default().fsync(fsync));
+            let ticket = append(&bench.partition, batch()).unwrap();
+            bench.clock.advance(Duration::from_secs(30));
+            assert!(bench.flush_once().unwrap(), "{name} under {fsync:?}");
+            assert!(ticket.is_durable(), "{name} under {fsync:?}");
+        }
     }
 }
 
