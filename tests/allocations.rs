@@ -2,7 +2,9 @@
 //! counts is that of the whole process.
 
 use allocation_counter::measure;
-use stratalog::{Compression, Record, RecordBatchBuilder, Timestamp};
+use stratalog::{
+    Compression, Log, Maintenance, Partition, Record, RecordBatchBuilder, Start, Timestamp,
+};
 
 const RECORDS: u32 = 1_000;
 
@@ -94,58 +96,96 @@ fn reading_a_compressed_batch_allocates_for_the_batch_and_not_for_the_record() {
     }
 }
 
-#[test]
-fn an_append_allocates_next_to_nothing() {
-    let storage = std::sync::Arc::new(stratalog::storage::Memory::new());
-    let log = stratalog::Log::builder("/log")
-        .storage(storage)
+/// A partition on the disk of which nobody but the caller takes care: what is counted is the caller's own.
+fn on_disk() -> (tempfile::TempDir, Log, Partition) {
+    let directory = tempfile::tempdir().expect("room for a directory");
+    let log = Log::builder(directory.path())
+        .maintenance(Maintenance::Manual)
         .open()
-        .expect("an empty disk");
+        .expect("an empty directory");
     let topic = log.topic("numbers").expect("a new topic");
     let partition = topic.partition(0).expect("the first partition");
-    let value = [7; 100];
-    let append = || {
-        for _ in 0..RECORDS {
-            let ticket = partition.append(Record::new(&value)).expect("room");
+    (directory, log, partition)
+}
+
+fn hundred() -> RecordBatchBuilder {
+    let mut builder = RecordBatchBuilder::new(Compression::None);
+    for _ in 0..100 {
+        builder
+            .push(Record::new(&[7; 100]))
+            .expect("below the limit");
+    }
+    builder
+}
+
+/// Index entries grow by doubling, so what many calls allocate is bounded by what twice as many would: a few.
+const A_FEW: u64 = 12;
+
+#[test]
+fn appending_records_allocates_nothing_per_record() {
+    let (_directory, _log, partition) = on_disk();
+    let append = |count: u32| {
+        for _ in 0..count {
+            let ticket = partition.append(Record::new(&[7; 100])).expect("room");
             assert!(!ticket.is_durable());
         }
     };
-    append();
-    let used = measure(append);
-    // Index entries grow by doubling; nothing is allocated for a record.
-    assert!(used.count_total < 30, "{used:?}");
+    append(RECORDS);
+    for count in [RECORDS, 10 * RECORDS] {
+        let used = measure(|| append(count));
+        assert!(used.count_total < A_FEW, "{count} records: {used:?}");
+    }
+}
+
+#[test]
+fn appending_batches_allocates_nothing_per_batch() {
+    let (_directory, _log, partition) = on_disk();
+    let mut builder = hundred();
+    let mut append = |count: u32| {
+        for _ in 0..count {
+            builder.clear();
+            for _ in 0..100 {
+                builder
+                    .push(Record::new(&[7; 100]))
+                    .expect("below the limit");
+            }
+            partition.append_batch(&builder).expect("room");
+        }
+    };
+    append(100);
+    for count in [100, 1_000] {
+        let used = measure(|| append(count));
+        assert!(used.count_total < A_FEW, "{count} batches: {used:?}");
+    }
 }
 
 #[test]
 fn a_scan_allocates_nothing_per_record_or_batch() {
-    let storage = std::sync::Arc::new(stratalog::storage::Memory::new());
-    let log = stratalog::Log::builder("/log")
-        .storage(storage)
-        .open()
-        .expect("an empty disk");
-    let topic = log.topic("numbers").expect("a new topic");
-    let partition = topic.partition(0).expect("the first partition");
-    let mut builder = RecordBatchBuilder::new(Compression::None);
-    let value = [7; 100];
-    for _ in 0..100 {
-        builder.push(Record::new(&value)).expect("below the limit");
-    }
-    for _ in 0..50 {
-        partition.append_batch(&builder).expect("room");
-    }
-    let mut cursor = partition
-        .cursor(stratalog::Start::Earliest)
-        .expect("an open log");
-    let batches = measure(|| {
-        while let Some(batch) = cursor.next_batch().expect("whole") {
-            assert_eq!(batch.records().count(), 100);
+    // Single records and batches of a hundred: the first would show what is allocated for a batch, the others for a record.
+    for (per_batch, count) in [(1, 1_000), (1, 10_000), (100, 50), (100, 500)] {
+        let (_directory, _log, partition) = on_disk();
+        let builder = hundred();
+        for _ in 0..count {
+            match per_batch {
+                1 => partition.append(Record::new(&[7; 100])),
+                _ => partition.append_batch(&builder),
+            }
+            .expect("room");
         }
-    });
-    // Two buffers of the cursor and what they grew through; nothing for 50 batches of 100 records.
-    assert!(batches.count_total < 40, "{batches:?}");
-    let cursor = partition
-        .cursor(stratalog::Start::Earliest)
-        .expect("an open log");
-    let records = measure(|| assert_eq!(cursor.count(), 5_000));
-    assert!(records.count_total < 40, "{records:?}");
+        let mut cursor = partition.cursor(Start::Earliest).expect("an open log");
+        let batches = measure(|| {
+            while let Some(batch) = cursor.next_batch().expect("whole") {
+                assert_eq!(batch.records().count(), per_batch);
+            }
+        });
+        let cursor = partition.cursor(Start::Earliest).expect("an open log");
+        let records = measure(|| assert_eq!(cursor.count(), per_batch * count));
+        // Two buffers of the cursor and what they grew through.
+        for used in [batches, records] {
+            assert!(
+                used.count_total < 40,
+                "{count} batches of {per_batch}: {used:?}"
+            );
+        }
+    }
 }
