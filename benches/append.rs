@@ -9,9 +9,10 @@
     reason = "a bench is a user of the crate: it touches files directly and fails by panicking"
 )]
 
-use std::fs::File;
+#[path = "floor/append.rs"]
+mod floor;
+
 use std::hint::black_box;
-use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use criterion::{
@@ -22,10 +23,10 @@ use stratalog::{
 };
 use tempfile::TempDir;
 
+use floor::{DurableWriter, FILE_BYTES, Writer, encoded};
+
 const BATCH_RECORDS: usize = 100;
 const VALUE_BYTES: usize = 100;
-/// Both sides start a new file at this size, so that neither fills the disk.
-const FILE_BYTES: u32 = 64 << 20;
 
 fn open(options: TopicOptions) -> (TempDir, Log, Partition) {
     let dir = TempDir::new().unwrap();
@@ -55,18 +56,10 @@ fn page_cache(c: &mut Criterion) {
     let mut group = c.benchmark_group("page cache");
     group.throughput(Throughput::Elements(BATCH_RECORDS as u64));
     batch(&mut group);
-    raw(
-        &mut group,
-        "raw pwrite of a batch of 100 x 100 B",
-        61 + BATCH_RECORDS * (VALUE_BYTES + 8),
-    );
+    raw(&mut group, BATCH_RECORDS);
     group.throughput(Throughput::Elements(1));
     single(&mut group);
-    raw(
-        &mut group,
-        "raw pwrite of a batch of 1 x 100 B",
-        61 + VALUE_BYTES + 8,
-    );
+    raw(&mut group, 1);
     group.finish();
 }
 
@@ -108,21 +101,12 @@ fn single(group: &mut BenchmarkGroup<'_, WallTime>) {
     });
 }
 
-fn raw(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, bytes: usize) {
+fn raw(group: &mut BenchmarkGroup<'_, WallTime>, records: usize) {
     let dir = TempDir::new().unwrap();
-    let path = dir.path().join("raw");
-    let mut file = File::create(&path).unwrap();
-    let buffer = vec![7u8; bytes];
-    let mut position = 0;
-    group.bench_function(name, |b| {
-        b.iter(|| {
-            file.write_all_at(black_box(&buffer), position).unwrap();
-            position += bytes as u64;
-            if position > u64::from(FILE_BYTES) {
-                file = File::create(&path).unwrap();
-                position = 0;
-            }
-        });
+    let mut writer = Writer::new(dir.path());
+    let batch = encoded(records, &[7; VALUE_BYTES]);
+    group.bench_function(format!("raw pwrite of a batch of {records} x 100 B"), |b| {
+        b.iter(|| writer.write(black_box(&batch)));
     });
 }
 
@@ -139,19 +123,10 @@ fn durable(c: &mut Criterion) {
         });
     }
     let dir = TempDir::new().unwrap();
-    let file = File::create(dir.path().join("raw")).unwrap();
-    let buffer = [7u8; 61 + VALUE_BYTES + 8];
-    // Prepared as the log prepares: written and synced before, so that a sync has no length to write.
-    let prepared = vec![0u8; 8 << 20];
-    file.write_all_at(&prepared, 0).unwrap();
-    file.sync_all().unwrap();
-    let mut position = 0;
+    let mut writer = DurableWriter::new(dir.path());
+    let batch = encoded(1, &[7; VALUE_BYTES]);
     group.bench_function("raw pwrite and fdatasync on prepared space", |b| {
-        b.iter(|| {
-            file.write_all_at(black_box(&buffer), position).unwrap();
-            file.sync_data().unwrap();
-            position = (position + buffer.len() as u64) % (7 << 20);
-        });
+        b.iter(|| writer.write(black_box(&batch)));
     });
     group.finish();
 }
