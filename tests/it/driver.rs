@@ -170,7 +170,7 @@ pub(crate) fn dump(dir: &Path, options: &str) -> (Said, ExitStatus) {
 }
 
 /// What the records of one partition have to be, over any number of writers and ends.
-#[derive(Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub(crate) struct Judge {
     /// Was acknowledged as the policy promises, or shown by an earlier opening.
     must: BTreeMap<u64, Origin>,

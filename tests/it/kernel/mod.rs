@@ -3,7 +3,9 @@
 //!
 //! What needs root, a tool or a filesystem that is not here says aloud that it was skipped.
 
+mod calls;
 mod image;
 mod kills;
 mod power;
+mod tracer;
 mod workload;
