@@ -163,11 +163,20 @@ impl PartitionCore {
         Ok(())
     }
 
-    /// Writes the history of leader epochs, shows it to readers, and vouches for it; durable on return. A crash in between leaves a file
-    /// that nothing vouches for, and the batches say the same.
+    /// Writes the history of leader epochs and vouches for it; durable on return. A crash in between leaves a file that nothing vouches for,
+    /// and the batches say the same.
     pub(super) fn write_epochs(&self, epochs: &Epochs) -> Result<()> {
+        self.write_epochs_file(epochs)?;
+        self.vouch_for(epochs)
+    }
+
+    pub(super) fn write_epochs_file(&self, epochs: &Epochs) -> Result<()> {
         let path = self.home.path(FileName::LeaderEpochs);
-        replace_file(&*self.home.storage, &path, epochs.to_text().as_bytes())?;
+        replace_file(&*self.home.storage, &path, epochs.to_text().as_bytes())
+    }
+
+    /// From here on batches are held against these epochs, by readers and by the next open.
+    pub(super) fn vouch_for(&self, epochs: &Epochs) -> Result<()> {
         self.published.epochs_changed(epochs);
         let checksum = epochs.checksum();
         self.side

@@ -257,10 +257,10 @@ impl PartitionCore {
 
     /// The one sync under the writer lock: no batch may slip in between the entry and its place.
     fn keep_epochs(&self, writer: &mut WriterState, epochs: Epochs) -> Result<()> {
-        // Also when it fails: where the file has come to say so, a batch of an older epoch must not follow.
-        let written = self.write_epochs(&epochs);
+        self.write_epochs_file(&epochs)?;
+        // The file says so now: a batch of an older epoch must not follow, whatever comes of the rest.
         writer.epochs = epochs;
-        written
+        self.vouch_for(&writer.epochs)
     }
 }
 

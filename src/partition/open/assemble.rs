@@ -45,10 +45,12 @@ impl Opener<'_> {
         };
         bounds.report_missing(survey, end, &mut self.report);
         let start = bounds.log_start.min(end);
+        let mut epochs_checksum = bounds.epochs_checksum;
         if let Tail::Active(active) = &tail {
             sealed.push(Arc::clone(active.files()));
             let first = sealed.first().map_or(start, |first| first.base());
-            self.keep_epochs(bounds.writer, &mut fold, first, end)?;
+            let written = self.keep_epochs(bounds.writer, &mut fold, first, end)?;
+            epochs_checksum = Some(written);
             fold.epochs.fold_start(start);
             self.remove_snapshots_above(survey, end)?;
         }
@@ -76,10 +78,7 @@ impl Opener<'_> {
             durable_end: if is_pending { bounds.durable_end } else { end },
             generation: bounds.generation.saturating_add(u64::from(was_cut)),
             dense_from,
-            epochs: match is_pending {
-                true => bounds.epochs_checksum,
-                false => Some(fold.epochs.checksum()),
-            },
+            epochs: epochs_checksum,
             boot_id: self.shared.boot_id.unwrap_or_default(),
             incarnation: self.shared.incarnation,
         };
@@ -160,14 +159,16 @@ impl Opener<'_> {
     }
 
     /// Epochs that begin above the end were those of records that are not there; the file follows when it says otherwise. What lies below the
-    /// log start stays in the file until the close: the start itself is not on the medium yet.
+    /// log start stays in the file until the close: the start itself is not on the medium yet. Returns the checksum of what the file has, or,
+    /// when there was no room for it, should have.
     fn keep_epochs(
         &mut self,
         writer: Writer,
         fold: &mut Fold,
         first: Offset,
         end: Offset,
-    ) -> Result<()> {
+    ) -> Result<u32> {
+        fold.take_epochs_behind();
         let changed = fold.epochs.cut_end(end.saturating_add(1)) == Change::Changed;
         let on_disk = match read_epochs(self.home)? {
             EpochsFound::Good(epochs) => Some(epochs),
@@ -180,14 +181,15 @@ impl Opener<'_> {
             fold.epochs = Epochs::default();
             fold.epochs.assign(LeaderEpoch::ZERO, first);
         }
+        let checksum = fold.epochs.checksum();
         if !changed && on_disk.as_ref() == Some(&fold.epochs) {
-            return Ok(());
+            return Ok(checksum);
         }
         let path = self.home.path(FileName::LeaderEpochs);
         match replace_file(&*self.home.storage, &path, fold.epochs.to_text().as_bytes()) {
             // They are derived again next time.
-            Err(error) if error.kind() == ErrorKind::Full => Ok(()),
-            done => done,
+            Err(error) if error.kind() == ErrorKind::Full => Ok(checksum),
+            done => done.map(|()| checksum),
         }
     }
 

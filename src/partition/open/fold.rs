@@ -61,6 +61,10 @@ pub(super) fn read_vouched_epochs(
 pub(super) struct Fold {
     pub(super) producers: Producers,
     pub(super) epochs: Epochs,
+    /// Behind the last batch whose epoch was looked at.
+    pub(super) seen_to: Offset,
+    /// What the file says, when nothing vouches for it.
+    pub(super) unvouched: Epochs,
     /// The last batch whose epoch was below that of a batch before it.
     pub(super) fell_at: Option<Offset>,
 }
@@ -72,6 +76,16 @@ impl Fold {
         self.take_producer(batch)
     }
 
+    /// Of an epoch that begins behind the last batch no batch tells; a leader that has begun one must not stamp a smaller one.
+    pub(super) fn take_epochs_behind(&mut self) {
+        for (epoch, start) in self.unvouched.entries() {
+            let is_higher = self.epochs.latest().is_none_or(|latest| *epoch > latest);
+            if *start >= self.seen_to && is_higher {
+                self.epochs.assign(*epoch, *start);
+            }
+        }
+    }
+
     pub(super) fn take_producer(&mut self, batch: &RecordBatch) -> Option<AbortedTransaction> {
         // A marker that cannot be read decides nothing; its checksum was right, so it is not ours to judge.
         let marker = batch.control_marker().unwrap_or_default();
@@ -80,6 +94,7 @@ impl Fold {
 
     /// Kafka's rule on recovery: only a higher epoch is taken.
     pub(super) fn take_epoch(&mut self, batch: &RecordBatch) {
+        self.seen_to = batch.next_offset();
         let Some(epoch) = batch.leader_epoch() else {
             return;
         };

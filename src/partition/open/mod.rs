@@ -28,7 +28,6 @@ use super::{
 };
 use crate::epochs::Epochs;
 use crate::error::{Error, ErrorKind, GapCause, Result};
-use crate::ids::LeaderEpoch;
 use crate::offset::Offset;
 use crate::producers::Producers;
 use crate::segment::{
@@ -339,8 +338,11 @@ impl<'a> Opener<'a> {
                 bounds.epochs = Some(Arc::new(epochs.clone()));
                 (epochs, FileState::Good)
             }
-            // Not as we wrote it: stale, or damaged in a way that still reads.
-            EpochsFound::Good(_) if is_ours => (Epochs::default(), FileState::Damaged),
+            // Stale, damaged in a way that still reads, or written right before a crash.
+            EpochsFound::Good(epochs) if is_ours => {
+                fold.unvouched = epochs;
+                (Epochs::default(), FileState::Damaged)
+            }
             EpochsFound::Good(epochs) => (epochs, FileState::Good),
             EpochsFound::Missing => (Epochs::default(), FileState::Missing),
             EpochsFound::Damaged => (Epochs::default(), FileState::Damaged),
@@ -352,10 +354,6 @@ impl<'a> Opener<'a> {
             return Ok(true);
         }
         if derived_row(DerivedFact { file, state }).plan == DerivedPlan::Keep {
-            // An empty history of ours says that all is in epoch 0.
-            if bounds.epochs.is_some() && fold.epochs.latest().is_none() {
-                fold.epochs.assign(LeaderEpoch::ZERO, bounds.log_start);
-            }
             return Ok(true);
         }
         self.report.derived.push(FileName::LeaderEpochs.to_string());
