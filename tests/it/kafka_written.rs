@@ -39,7 +39,7 @@ impl Random {
         &all[self.below(all.len() as u64) as usize]
     }
 
-    fn one_in(&mut self, bound: u64) -> bool {
+    pub(crate) fn one_in(&mut self, bound: u64) -> bool {
         self.below(bound) == 0
     }
 

@@ -15,6 +15,7 @@ mod battery;
 mod beside_kafka;
 #[cfg(feature = "cli")]
 mod cli;
+mod corpus;
 #[cfg(feature = "sim")]
 mod crash;
 mod driver;
