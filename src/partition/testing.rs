@@ -6,8 +6,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use super::{
-    Incarnation, Partition, PartitionCore, ReadUpTo, SharedByLog, SyncRequests, TopicOptions,
-    UnsyncedBudget,
+    HighWatermark, Incarnation, Opening, Partition, PartitionCore, ReadUpTo, SharedByLog,
+    SyncRequests, TopicOptions, UnsyncedBudget,
 };
 use crate::batch::RecordBatch;
 use crate::error::Result;
@@ -30,6 +30,21 @@ pub(crate) struct Bench {
 
 pub(crate) fn offset(value: u64) -> Offset {
     Offset::new(value).expect("a small offset")
+}
+
+/// A partition that holds nothing.
+pub(crate) fn empty_opening() -> Opening {
+    Opening {
+        start: Offset::ZERO,
+        durable: Offset::ZERO,
+        end: Offset::ZERO,
+        first_unstable: None,
+        high_watermark: HighWatermark::End,
+        segments: Vec::new(),
+        generation: 0,
+        dense_from: Offset::ZERO,
+        epochs: None,
+    }
 }
 
 pub(crate) fn in_memory(options: TopicOptions) -> Bench {

@@ -401,6 +401,7 @@ mod tests {
     use crate::sync::Listener;
 
     use super::*;
+    use crate::partition::testing::empty_opening;
 
     fn at(value: u64) -> Offset {
         Offset::new(value).expect("small")
@@ -408,15 +409,9 @@ mod tests {
 
     fn published(source: HighWatermark) -> Published {
         Published::new(Opening {
-            start: at(0),
-            durable: at(0),
-            end: at(0),
-            first_unstable: None,
             high_watermark: source,
-            segments: Vec::new(),
             generation: 7,
-            dense_from: at(0),
-            epochs: None,
+            ..empty_opening()
         })
     }
 

@@ -2,23 +2,12 @@
 
 use std::sync::Arc;
 
-use super::super::HighWatermark;
-use super::super::watermarks::{Opening, Published, ReadUpTo, Watermarks};
-use crate::offset::Offset;
-use crate::partition::testing::offset;
+use super::super::watermarks::{Published, ReadUpTo, Watermarks};
+use crate::partition::testing::{empty_opening, offset};
 use crate::sync::{Listener, schedules::every_order, thread};
 
 fn empty() -> Arc<Published> {
-    Arc::new(Published::new(Opening {
-        start: Offset::ZERO,
-        durable: Offset::ZERO,
-        end: Offset::ZERO,
-        first_unstable: None,
-        high_watermark: HighWatermark::End,
-        segments: Vec::new(),
-        generation: 0,
-        dense_from: Offset::ZERO,
-    }))
+    Arc::new(Published::new(empty_opening()))
 }
 
 /// No mark went back.
