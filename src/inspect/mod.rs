@@ -20,7 +20,7 @@ use crate::limits;
 use crate::offset::{FilePosition, Offset};
 use crate::partition::{
     Facts, FactsFound, Incarnation, OpenFacts, Opening, Owner, PartitionReader, PartitionRecovery,
-    Published, open_read_only, read_facts,
+    Published, StartNow, open_read_only, read_facts,
 };
 use crate::segment::{FileName, OpenFiles, SegmentFiles, SegmentHome, SegmentShape};
 use crate::storage::{Disk, Entry, EntryKind, Storage};
@@ -286,9 +286,11 @@ impl PartitionDir {
 
     pub(crate) fn reader(&self) -> Result<PartitionReader> {
         let (opening, _) = self.look()?;
+        let dir = self.clone();
+        let start_now = StartNow(Box::new(move || Ok(dir.look()?.0.start)));
         Ok(PartitionReader {
             name: self.name.clone(),
-            published: Arc::new(Published::new(opening)),
+            published: Arc::new(Published::new(opening).moved_by_others(start_now)),
             max_decompressed_bytes: limits::DEFAULT_MAX_DECOMPRESSED_BYTES,
         })
     }

@@ -93,6 +93,20 @@ impl Place {
         file.set_len(bytes.len() as u64).expect("room");
     }
 
+    fn remove_own_files(&self) {
+        for name in self
+            .names_like("")
+            .iter()
+            .filter(|name| name.starts_with("stratalog."))
+        {
+            self.storage.remove(&path(name)).expect("it is there");
+        }
+        for name in ["stratalog.owner", ".kafka_cleanshutdown"] {
+            let path = Path::new("/log").join(name);
+            self.storage.remove(&path).expect("it is there");
+        }
+    }
+
     fn findings(&self) -> Vec<Finding> {
         let findings: Result<Vec<_>> = self.dir().verify().expect("a directory").collect();
         findings.expect("a sound medium")
@@ -499,6 +513,68 @@ fn a_view_follows_its_writer_and_a_half_written_batch_is_its_end() {
     let kind = view.get(offset(3)).expect_err("trimmed").kind();
     assert_eq!(kind, ErrorKind::OffsetOutOfRange);
     drop(log);
+}
+
+/// What a cursor meets, in short: how many records, and the gaps.
+fn met(cursor: Cursor) -> (usize, Vec<(u64, u64, GapCause)>) {
+    let (mut records, mut gaps) = (0, Vec::new());
+    for item in cursor {
+        match item {
+            Ok(_) => records += 1,
+            Err(error) => {
+                let gap = error.gap().expect("nothing but gaps");
+                gaps.push((gap.from().get(), gap.to().get(), gap.cause()));
+            }
+        }
+    }
+    (records, gaps)
+}
+
+#[test]
+fn a_view_that_has_not_looked_since_tells_what_was_trimmed_from_what_is_missing() {
+    for is_ours in [true, false] {
+        let place = Place::new();
+        let (log, partition) = place.open();
+        place.append(&partition, 0..40);
+        // What is durable a view does not open before it is read.
+        log.close().expect("close");
+        let writer = is_ours.then(|| place.open());
+        if !is_ours {
+            // As a broker leaves it: nothing of ours says where the log starts.
+            place.remove_own_files();
+        }
+        let view = place.dir().view().expect("a view");
+        let cursor = |at| view.cursor(Start::At(offset(at))).expect("in range");
+        let (first, at_end) = (cursor(0), cursor(40));
+        if let Some((_, partition)) = &writer {
+            partition
+                .delete_records_before(offset(20))
+                .expect("trimmed");
+        } else {
+            let logs = place.names_like(".log");
+            let kept = logs
+                .iter()
+                .rposition(|name| name.as_str() <= "00000000000000000020.log");
+            for name in logs.iter().take(kept.expect("a segment")) {
+                place.storage.remove(&path(name)).expect("it is there");
+            }
+        }
+        let start = place.dir().view().expect("a view").watermarks().start;
+        assert!(start <= offset(20) && start > offset(10));
+        let start = start.get();
+        let rest = 40 - start as usize;
+        assert_eq!(met(first), (rest, vec![(0, start, GapCause::Trimmed)]));
+        assert_eq!(met(at_end), (0, vec![]));
+        // A file in the middle is lost, not trimmed.
+        let lost = &place.names_like(".log")[1];
+        let from: u64 = lost.trim_end_matches(".log").parse().expect("a number");
+        let view = place.dir().view().expect("a view");
+        let cursor = view.cursor(Start::Earliest).expect("a cursor");
+        place.storage.remove(&path(lost)).expect("it is there");
+        let gaps = met(cursor).1;
+        assert_eq!(gaps.len(), 1);
+        assert_eq!((gaps[0].0, gaps[0].2), (from, GapCause::Missing));
+    }
 }
 
 #[test]

@@ -52,7 +52,7 @@ pub use options::{FsyncPolicy, HighWatermark, Retention, TopicOptions, WritePath
 pub(crate) use reader::{BatchStream, Next, PartitionReader};
 pub(crate) use retention::ClockWatch;
 pub use retention::{DroppedBecause, KeptBecause, RetentionPlan, Segment, Verdict};
-pub(crate) use watermarks::{Opening, Published, Snapshot};
+pub(crate) use watermarks::{Opening, Published, Snapshot, StartNow};
 pub use watermarks::{ReadUpTo, Watermarks};
 
 /// What all partitions of a log share, handed down at open.

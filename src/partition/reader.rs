@@ -257,7 +257,7 @@ impl BatchStream {
                 Ok(None)
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                Ok(Some(self.gone(snapshot, index)))
+                Ok(Some(self.gone(snapshot, index)?))
             }
             Err(_) if self.reader.published.generation() != snapshot.generation => {
                 Ok(Some(Look::Again))
@@ -267,20 +267,29 @@ impl BatchStream {
     }
 
     /// A segment's file is not there: trimmed or truncated meanwhile, or lost.
-    fn gone(&mut self, snapshot: &Snapshot, index: usize) -> Look {
+    fn gone(&mut self, snapshot: &Snapshot, index: usize) -> Result<Look> {
         let now = self.reader.published.snapshot();
         if !snapshot
             .segments
             .get(index)
             .is_some_and(|segment| now.lists(segment))
         {
-            return Look::Again;
+            return Ok(Look::Again);
+        }
+        // A view has not seen yet what its writer has trimmed since.
+        let start = match self.reader.published.start_now() {
+            Err(error) if error.kind() == ErrorKind::NotFound => now.watermarks.start,
+            start => start?.min(now.watermarks.end),
+        };
+        if start > self.at {
+            let gap = self.gap(self.at..start, start, GapCause::Trimmed);
+            return Ok(Look::Gap(gap));
         }
         let next = snapshot.segments.get(index.saturating_add(1));
         let to = next
             .map_or(snapshot.watermarks.end, |next| next.base())
             .max(self.at);
-        Look::Gap(self.gap(self.at..to, to, GapCause::Missing))
+        Ok(Look::Gap(self.gap(self.at..to, to, GapCause::Missing)))
     }
 
     /// One step in the segment where the stream stands.

@@ -3,10 +3,12 @@
 //! Everything a reader needs is taken in one short read of one lock; no I/O happens under it. The writer publishes after the bytes
 //! are in the page cache, never before. Lock order: the writer lock comes first, this one second.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::options::HighWatermark;
 use crate::epochs::Epochs;
+use crate::error::Result;
 use crate::offset::Offset;
 use crate::segment::{OffsetRule, SegmentFiles};
 use crate::sync::{
@@ -140,6 +142,15 @@ pub(crate) struct Opening {
     pub(crate) epochs: Option<Epochs>,
 }
 
+/// How a view learns what has become of the log start.
+pub(crate) struct StartNow(pub(crate) Box<dyn Fn() -> Result<Offset> + Send + Sync>);
+
+impl fmt::Debug for StartNow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StartNow")
+    }
+}
+
 /// The published state of a partition.
 #[derive(Debug)]
 pub(crate) struct Published {
@@ -147,6 +158,8 @@ pub(crate) struct Published {
     /// The generation once more, for a reader's check after a `pread` without taking the lock.
     generation: AtomicU64,
     closed: AtomicBool,
+    /// Of a view, which only knows its last look: where the log starts by now.
+    start_now: Option<StartNow>,
     /// Something a reader may wait for moved: any watermark, the generation, closing.
     moved: Event,
 }
@@ -211,7 +224,25 @@ impl Published {
             state: RwLock::new(state),
             generation: AtomicU64::new(opening.generation),
             closed: AtomicBool::new(false),
+            start_now: None,
             moved: Event::new(),
+        }
+    }
+
+    /// Somebody else moves the start, and `ask` finds out.
+    pub(crate) fn moved_by_others(mut self, ask: StartNow) -> Self {
+        self.start_now = Some(ask);
+        self
+    }
+
+    /// Where the log starts by now: for a view a look at the directory.
+    ///
+    /// # Errors
+    /// Those of the look.
+    pub(crate) fn start_now(&self) -> Result<Offset> {
+        match &self.start_now {
+            Some(ask) => (ask.0)(),
+            None => Ok(self.watermarks().start),
         }
     }
 
