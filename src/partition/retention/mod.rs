@@ -1,8 +1,7 @@
 //! What may be dropped from the start of a partition, and why each segment is still here: a plan, which is pure, and dropping.
 //!
-//! Kafka's rules (`UnifiedLog.deleteOldSegments`) with two differences that its users asked for: a segment's age counts from its largest
-//! record time or from its seal, whichever is earlier, so that a record from the future pins nothing; and a jump of the clock pauses
-//! retention by time.
+//! Kafka's rules (`UnifiedLog.deleteOldSegments`) with two differences that its users asked for: the age of a segment whose largest record
+//! time lies in the future counts from its seal, so that such a record pins nothing; and a jump of the clock pauses retention by time.
 
 mod clock_watch;
 #[cfg(test)]
@@ -163,10 +162,11 @@ struct SegmentFacts {
 }
 
 impl SegmentFacts {
-    /// From when the segment's age counts.
-    fn aged_since(&self) -> Option<Timestamp> {
+    /// From when the segment's age counts. The time of the seal may be a file's time of change, which a copy or an archive gives anew: it
+    /// makes nothing older that its records say is young.
+    fn aged_since(&self, now: Timestamp) -> Option<Timestamp> {
         match (self.largest_timestamp, self.sealed_at) {
-            (Some(largest), Some(sealed)) => Some(largest.min(sealed)),
+            (Some(largest), Some(sealed)) if largest > now => Some(largest.min(sealed)),
             (largest, sealed) => largest.or(sealed),
         }
     }
@@ -235,7 +235,7 @@ fn verdict(
     }
     let is_old = facts.retention.time.is_some_and(|time| {
         segment
-            .aged_since()
+            .aged_since(facts.now)
             .is_some_and(|since| facts.now.saturating_since(since) > time)
     });
     match (is_old, clock) {

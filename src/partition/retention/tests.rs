@@ -181,6 +181,20 @@ fn a_record_from_the_future_pins_nothing_once_its_segment_is_sealed() {
     assert_eq!(short(&facts), "-t-tw.");
 }
 
+/// A directory that comes out of an archive has files that changed in 1970, and no list of seals.
+#[test]
+fn a_time_of_change_in_the_past_makes_no_segment_older_than_its_records() {
+    let mut facts = Facts {
+        retention: Retention::unlimited().time(days(10)),
+        ..usual()
+    };
+    for segment in &mut facts.segments {
+        segment.sealed_at = Some(ms(0));
+    }
+    facts.now = ms(11 * DAY_MS);
+    assert_eq!(short(&facts), "w...");
+}
+
 #[test]
 fn an_empty_active_segment_stays_to_preserve_the_end() {
     let mut facts = Facts {
