@@ -325,9 +325,10 @@ fn replay_producers(
     start: Offset,
     end: Offset,
 ) -> Result<Producers> {
-    let (mut producers, at) = load_producers(home, &snapshots(home)?, end, &mut |_| {})?;
     // Deleting records forgets no producer (KAFKA-7190): what lies below the log start in its segment counts.
     let first = segments.first().map_or(start, |first| first.base());
+    let snapshots = snapshots(home)?;
+    let (mut producers, at) = load_producers(home, &snapshots, first..=end, &mut |_| {})?;
     replay(segments, at.unwrap_or(first)..end, &mut |batch| {
         let marker = batch.control_marker().unwrap_or_default();
         producers.apply(batch.header(), marker.as_ref());

@@ -1,6 +1,6 @@
 //! The folds that opening derives from batches: producers from a snapshot and the batches behind it, leader epochs.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use crate::batch::RecordBatch;
@@ -108,14 +108,16 @@ impl Fold {
     }
 }
 
-/// The newest good snapshot at or below `at_most`, and from where on batches must be replayed.
+/// The newest good snapshot within `replayable`, from the first segment's base to the end that is asked for, and from where on batches must be
+/// replayed. An older one has outlived the batches between: what it says of a producer is not the last that the producer sent.
 pub(in crate::partition) fn load_producers(
     home: &SegmentHome,
     snapshots: &[Offset],
-    at_most: Offset,
+    replayable: RangeInclusive<Offset>,
     damaged: &mut dyn FnMut(FileName),
 ) -> Result<(Producers, Option<Offset>)> {
-    for end in snapshots.iter().rev().filter(|end| **end <= at_most) {
+    let usable = snapshots.iter().rev();
+    for end in usable.filter(|end| replayable.contains(end)) {
         let name = FileName::Snapshot(*end);
         let content = match read_small_file(&*home.storage, &home.path(name), MOST_SNAPSHOT_BYTES) {
             Ok(Some(content)) => content,

@@ -415,7 +415,8 @@ impl<'a> Opener<'a> {
     ) -> Result<()> {
         let start = segments.first().map_or(end, |first| first.base());
         let mut damaged = |name: FileName| self.report.derived.push(name.to_string());
-        let (producers, at) = load_producers(self.home, &survey.snapshots, end, &mut damaged)?;
+        let (producers, at) =
+            load_producers(self.home, &survey.snapshots, start..=end, &mut damaged)?;
         fold.producers = producers;
         replay(segments, at.unwrap_or(start)..end, &mut |batch| {
             fold.take_producer(batch);

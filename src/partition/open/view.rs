@@ -109,14 +109,15 @@ fn fold_readers(
     range: std::ops::Range<Offset>,
     report: &mut PartitionRecovery,
 ) -> Result<Fold> {
-    let (producers, at) = load_producers(home, &survey.snapshots, range.start, &mut |name| {
+    let first = segments.first().map_or(range.end, |first| first.base());
+    let replayable = first..=range.start;
+    let (producers, at) = load_producers(home, &survey.snapshots, replayable, &mut |name| {
         report.derived.push(name.to_string());
     })?;
     let mut fold = Fold {
         producers,
         ..Fold::default()
     };
-    let first = segments.first().map_or(range.end, |first| first.base());
     replay(segments, at.unwrap_or(first)..range.end, &mut |batch| {
         fold.take_producer(batch);
     })?;

@@ -1,6 +1,8 @@
 //! Crashes and failed syncs at any operation, in recovery as well: what was durable or shown stays (promises 1 to 5, 10).
 
 use super::*;
+use crate::partition::AppendOutcome;
+use crate::storage::read_small_file;
 use crate::storage::sim::{Fault, Keep, Repeat, Sim};
 
 /// Small numbers from a seed (splitmix64).
@@ -132,6 +134,21 @@ fn bench_on(sim: &Sim) -> Bench {
     Bench::new(storage, one_segment(), UnsyncedBudget::default())
 }
 
+/// One record of an idempotent producer.
+fn send(core: &Arc<PartitionCore>, sequence: i32) -> AppendOutcome {
+    use crate::batch::RecordBatchBuilder;
+    use crate::{Compression, ProducerEpoch, ProducerId, Sequence};
+
+    let mut batch = RecordBatchBuilder::new(Compression::None).producer(
+        ProducerId::new(5).unwrap(),
+        ProducerEpoch::new(0).unwrap(),
+        Sequence::new(sequence).unwrap(),
+    );
+    batch.push(Record::new("sent")).unwrap();
+    core.append_as_leader(batch.finish().unwrap(), LeaderEpoch::ZERO)
+        .unwrap()
+}
+
 /// A trim may go beyond what is durable. After the power cut the trimmed records are gone, and nobody misses them, however often the log
 /// is opened: the first open starts a segment at the log start, the next one finds the hole before it.
 #[test]
@@ -212,4 +229,37 @@ fn a_log_without_epochs_is_in_the_first_from_its_first_record_on_after_a_crash()
     let writer = partition.core.writer.lock();
     let epochs = writer.epochs.entries();
     assert_eq!(epochs, [(LeaderEpoch::ZERO, Offset::ZERO)], "{report}");
+}
+
+/// A trim removes segments with their snapshots; a power cut may bring back an old snapshot, and leave out the newest. The batches between
+/// the two are gone: what the old one says of a producer would refuse its next batch, or take one twice.
+#[test]
+fn a_snapshot_that_outlived_the_batches_behind_it_says_nothing_of_its_producers() {
+    let storage = Memory::new();
+    let bench = new_bench(&storage, &options());
+    for number in 0..8 {
+        send(bench.core(), number);
+        // Too large for a segment that has anything in it.
+        (bench.partition.append(Record::new(&"x".repeat(900)))).unwrap();
+    }
+    let all = storage.list(Path::new(DIR)).unwrap();
+    let is_snapshot = |name: &str| matches!(FileName::parse(name), FileName::Snapshot(_));
+    let snapshots = (all
+        .iter()
+        .map(|entry| entry.name.to_string_lossy().into_owned()))
+    .filter(|name| is_snapshot(name));
+    let old = path(FileName::parse(&snapshots.min().unwrap()));
+    let content = read_small_file(&storage, &old, 4096).unwrap().unwrap();
+    let end = bench.partition.sync().unwrap();
+    bench.partition.delete_records_before(end).unwrap();
+    drop(bench);
+    for entry in storage.list(Path::new(DIR)).unwrap() {
+        if is_snapshot(&entry.name.to_string_lossy()) {
+            storage.remove(&Path::new(DIR).join(entry.name)).unwrap();
+        }
+    }
+    crate::storage::replace_file(&storage, &old, &content).unwrap();
+    let (partition, report) = open(&storage, Owner::OursUnclean);
+    let outcome = send(&partition.core, 8);
+    assert!(matches!(outcome, AppendOutcome::Appended(_)), "{report}");
 }
