@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::super::tree::full;
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// What goes wrong with an operation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,13 +16,23 @@ pub enum Fault {
     /// A write puts in a part of its bytes, from the first on, and answers an input/output error. Other
     /// operations fail as with `Io`.
     ShortWrite,
+    /// A sync answers ok, and what was dirty never reaches the medium: a device that lies about its cache. Other operations do not notice.
+    Lie,
 }
 
 impl Fault {
+    /// What a sync that meets it says.
+    pub(super) fn answer(self, action: &str, path: &Path) -> Result<()> {
+        match self {
+            Self::Lie => Ok(()),
+            Self::Io | Self::Full | Self::ShortWrite => Err(self.error(action, path)),
+        }
+    }
+
     pub(super) fn error(self, action: &str, path: &Path) -> Error {
         match self {
             Self::Full => full(action, path),
-            Self::Io | Self::ShortWrite => Error::io(
+            Self::Io | Self::ShortWrite | Self::Lie => Error::io(
                 action,
                 path,
                 io::Error::other("a planned fault of the simulated disk"),

@@ -266,8 +266,8 @@ impl Sim {
     fn to_change(&self, action: &str, path: &Path) -> Result<(MutexGuard<'_, World>, SystemTime)> {
         let (mut world, fault) = self.to_try(path)?;
         match fault {
-            Some(fault) => Err(fault.error(action, path)),
-            None => {
+            Some(fault) if fault != Fault::Lie => Err(fault.error(action, path)),
+            _ => {
                 let now = world.tick();
                 Ok((world, now))
             }
@@ -427,7 +427,7 @@ impl Storage for Sim {
         let directory = tree.directory_at(path)?;
         if let Some(fault) = fault {
             medium.lose_names(directory);
-            return Err(fault.error("sync the directory", path));
+            return fault.answer("sync the directory", path);
         }
         medium.sync_dir(directory, tree);
         Ok(())
@@ -498,7 +498,7 @@ impl SimFile {
         let (mut world, fault) = self.sim.to_try(&self.path)?;
         if let Some(fault) = fault {
             world.medium.lose_content(self.node);
-            return Err(fault.error("sync the file", &self.path));
+            return fault.answer("sync the file", &self.path);
         }
         persist(&mut world.medium, self.node);
         Ok(())
@@ -522,7 +522,7 @@ impl StorageFile for SimFile {
     fn write_at(&self, bytes: &[u8], position: u64) -> Result<()> {
         require_writable(self.access, &self.path)?;
         let (mut world, fault) = self.sim.to_try(&self.path)?;
-        if let Some(fault) = fault {
+        if let Some(fault) = fault.filter(|fault| *fault != Fault::Lie) {
             if fault == Fault::ShortWrite {
                 let part = world.random.below(bytes.len());
                 world.write(self.node, &bytes[..part], position);

@@ -334,6 +334,21 @@ fn a_kill_comes_at_its_operation_and_changes_nothing_any_more() {
 }
 
 #[test]
+fn a_disk_that_lies_answers_ok_to_a_sync_and_keeps_nothing() {
+    let sim = Sim::new(1);
+    let file = synced_file(&sim, "a", b"1");
+    sim.fail_operation(1, Fault::Lie, Repeat::Forever);
+    file.write_at(b"2", 0).expect("only syncs are false");
+    file.sync_all().expect("it says so");
+    sim.create(&path("b")).expect("only syncs are false");
+    sim.sync_dir(Path::new(TOP)).expect("it says so");
+    assert_eq!(content(&sim, "a").unwrap(), b"2");
+    let after = sim.reboot(Keep::All);
+    assert_eq!(content(&after, "a").unwrap(), b"1");
+    assert!(after.open(&path("b"), Access::Read).is_err());
+}
+
+#[test]
 fn faults_come_at_their_operation_once_or_for_ever() {
     let sim = Sim::new(1);
     let file = synced_file(&sim, "a", &[1; 100]);
