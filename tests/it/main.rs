@@ -32,9 +32,13 @@ mod kernel;
 mod kill;
 mod log;
 #[cfg(feature = "sim")]
+mod modelled;
+#[cfg(feature = "sim")]
 mod owner;
 mod read_only;
 mod recovery_chapter;
 mod repository;
+#[cfg(feature = "sim")]
+mod simulation;
 mod source_text;
 mod spoiled;

@@ -1,16 +1,16 @@
 //! The n-th operation fails, once or for ever: the error is typed, and what was promised stays.
 
+use stratalog::FsyncPolicy;
 use stratalog::storage::sim::{Fault, Keep, Repeat, Sim};
-use stratalog::{ErrorKind, FsyncPolicy};
 
-use super::bench::Bench;
-use super::model::Kind;
-use super::workload::{Random, Step, Workload};
-use super::{RECOVERY_DEPTH, Story, Survivor, Tally};
+use super::survivor::{Survivor, Tally};
+use super::workload::Workload;
 use crate::battery::effort;
+use crate::modelled::{Bench, Kind, Random, Since, Step, Story};
 
 const A: Step = Step::Append { bytes: 150 };
 const S: Step = Step::Submit { bytes: 90 };
+const MAINTAIN: Step = Step::Maintain { seconds: 40 };
 const B: Step = Step::AppendBatch {
     count: 3,
     bytes: 100,
@@ -34,11 +34,7 @@ fn scenarios() -> Vec<(&'static str, FsyncPolicy, Vec<Step>)> {
             Never,
             vec![B, B, B, B, Step::Sync, A, Step::Sync],
         ),
-        (
-            "maintenance",
-            Bytes(100),
-            vec![A, B, Step::Maintain, A, Step::Maintain],
-        ),
+        ("maintenance", Bytes(100), vec![A, B, MAINTAIN, A, MAINTAIN]),
         (
             "records and tickets",
             Records(2),
@@ -76,7 +72,7 @@ fn scenarios() -> Vec<(&'static str, FsyncPolicy, Vec<Step>)> {
                 end(3, Kind::Abort),
                 send(4),
                 end(4, Kind::Commit),
-                Step::Maintain,
+                MAINTAIN,
             ],
         ),
         (
@@ -119,41 +115,14 @@ fn whichever_operation_fails_nothing_that_was_promised_is_lost() {
             steps,
         };
         let first = operations_until_ready(&workload);
-        for fault in [Fault::Io, Fault::Full, Fault::ShortWrite] {
-            for repeat in [Repeat::Once, Repeat::Forever] {
-                for nth in 1..=most {
-                    let _story = Story((name, fault, repeat, nth));
-                    let mut random = Random(number as u64 ^ nth);
-                    let survivor = Survivor {
-                        workload: &workload,
-                        tally: &tally,
-                    };
-                    let is_past_the_end = fail(
-                        &survivor,
-                        first + nth,
-                        fault,
-                        repeat,
-                        &mut random,
-                        After::CutOrKill,
-                    );
-                    tally.points.count();
-                    if is_past_the_end {
-                        break;
-                    }
-                }
-            }
-        }
-        for nth in 1..=first {
-            let _story = Story((name, "creation", nth));
-            let survivor = Survivor {
-                workload: &workload,
-                tally: &tally,
-            };
-            if number == 0 {
-                for repeat in [Repeat::Once, Repeat::Forever] {
-                    for fault in [Fault::Io, Fault::Full, Fault::ShortWrite] {
-                        fail(&survivor, nth, fault, repeat, &mut Random(nth), After::Cut);
-                    }
+        for (fault, repeat) in faults() {
+            for nth in 1..=most {
+                let _story = Story((name, fault, repeat, nth));
+                let mut random = Random(number as u64 ^ nth);
+                tally.points.count();
+                let failure = (first + nth, fault, repeat);
+                if fail(&workload, &tally, failure, &mut random) == Came::TooLate {
+                    break;
                 }
             }
         }
@@ -161,76 +130,97 @@ fn whichever_operation_fails_nothing_that_was_promised_is_lost() {
     tally.report("failures", 10_000);
 }
 
+/// The name of a log directory whose sync failed never reaches the medium, and no later sync tells: only the power cut is promised.
+#[test]
+fn whichever_operation_fails_while_a_log_is_made_it_is_made_or_not() {
+    let tally = Tally::default();
+    let (_, policy, steps) = scenarios().swap_remove(0);
+    let workload = Workload {
+        policy,
+        index_interval_bytes: 200,
+        steps,
+    };
+    for nth in 1..=operations_until_ready(&workload) {
+        for (fault, repeat) in faults() {
+            let _story = Story(("creation", fault, repeat, nth));
+            let sim = Sim::new(nth);
+            sim.fail_operation(nth, fault, repeat);
+            let (bench, _) = run_through_errors(&sim, &workload);
+            tally.points.count();
+            cut_power(&bench, &tally, &mut Random(nth));
+        }
+    }
+    assert!(tally.states.get() > 500);
+}
+
+fn faults() -> Vec<(Fault, Repeat)> {
+    let all = [Fault::Io, Fault::Full, Fault::ShortWrite];
+    all.iter()
+        .flat_map(|fault| [(*fault, Repeat::Once), (*fault, Repeat::Forever)])
+        .collect()
+}
+
 /// How many operations it takes to make the log: the interesting ones come after.
 fn operations_until_ready(workload: &Workload) -> u64 {
-    let mut bench = Bench::new(Sim::new(1), workload.clone());
-    bench.open(0).expect("a well disk");
+    let mut bench = Bench::new(Sim::new(1), &workload.setup());
+    bench.open(Since::Anything).expect("a well disk");
     bench.sim.operations()
 }
 
-/// How a run with a failure ends.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum After {
-    /// The name of a log directory whose sync failed never reaches the medium, and no later sync tells: only the power cut is promised.
-    Cut,
-    CutOrKill,
+/// Whether the failure met the workload.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Came {
+    InTime,
+    TooLate,
 }
 
-/// Runs the scenario to its end, through all errors; whether the fault was beyond it.
 fn fail(
-    survivor: &Survivor<'_>,
-    nth: u64,
-    fault: Fault,
-    repeat: Repeat,
+    workload: &Workload,
+    tally: &Tally,
+    (nth, fault, repeat): (u64, Fault, Repeat),
     random: &mut Random,
-    after: After,
-) -> bool {
+) -> Came {
     let sim = Sim::new(nth);
     sim.fail_operation(nth, fault, repeat);
-    let mut bench = Bench::new(sim.clone(), survivor.workload.clone());
-    let mut has_failed = false;
-    if let Err(error) = bench.open(0) {
-        check_kind(error.kind());
-        has_failed = true;
+    let (mut bench, has_failed) = run_through_errors(&sim, workload);
+    if bench.log.is_some() {
+        bench.subjects[0].check_stopped();
     }
-    for number in 0..survivor.workload.steps.len() {
-        if bench.open.is_none() {
+    cut_power(&bench, tally, random);
+    let _story = Story("killed");
+    let killed = sim.kill();
+    bench.subjects[0].model.has_failed_sync = true;
+    Survivor::new(tally).check(&|| killed.kill(), &bench, Since::Killed, random);
+    match has_failed || sim.operations() >= nth {
+        true => Came::InTime,
+        false => Came::TooLate,
+    }
+}
+
+fn cut_power(bench: &Bench, tally: &Tally, random: &mut Random) {
+    for keep in [Keep::None, Keep::All, Keep::Random(random.next())] {
+        let _story = Story(("power cut", keep));
+        let cut = || bench.sim.crash_image(keep);
+        Survivor::without_depth(tally).check(&cut, bench, Since::PowerCut, random);
+    }
+}
+
+/// Takes every step that can be taken; whether any failed.
+fn run_through_errors(sim: &Sim, workload: &Workload) -> (Bench, bool) {
+    let mut bench = Bench::new(sim.clone(), &workload.setup());
+    let mut has_failed = false;
+    if let Err(error) = bench.open(Since::Anything) {
+        Bench::check_kind(&error);
+        return (bench, true);
+    }
+    for step in &workload.steps {
+        if bench.log.is_none() {
             break;
         }
-        if let Err(error) = bench.step(survivor.workload.steps[number]) {
-            check_kind(error.kind());
+        if let Err(error) = bench.step(0, *step) {
+            Bench::check_kind(&error);
             has_failed = true;
         }
     }
-    if bench.open.is_some() && bench.stopped_at.is_some() {
-        bench.check_stopped();
-    }
-    let must = bench.model.durable;
-    for keep in [Keep::None, Keep::All, Keep::Random(random.next())] {
-        let _story = Story(("power cut", keep));
-        let cut = || sim.crash_image(keep);
-        survivor.check(&cut, &bench.model, must, 0, random);
-    }
-    if after == After::CutOrKill {
-        let _story = Story("killed");
-        let killed = sim.kill();
-        let must = bench.model.kept;
-        bench.model.has_failed_sync = true;
-        survivor.check(
-            &|| killed.kill(),
-            &bench.model,
-            must,
-            RECOVERY_DEPTH,
-            random,
-        );
-    }
-    !has_failed && sim.operations() < nth
-}
-
-fn check_kind(kind: ErrorKind) {
-    let is_typed = matches!(
-        kind,
-        ErrorKind::Io | ErrorKind::Full | ErrorKind::Failed | ErrorKind::Closed
-    );
-    assert!(is_typed, "{kind:?} is no answer to a failing disk");
+    (bench, has_failed)
 }

@@ -4,16 +4,28 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use stratalog::storage::sim::Sim;
 use stratalog::{
     Compression, Fetch, LeaderEpoch, ProducerEpoch, ProducerId, ReadUpTo, Record, RecordBatch,
     RecordBatchBuilder, Result, Sequence, Start, UnverifiedBatch,
 };
 
-use super::bench::{Bench, NOW};
-use super::model::{Found, Kind, Last, Model, Sent, Stamp};
+use super::model::{Found, Kind, Last, Model, Moment, Sent, Stamp};
+use super::subject::Subject;
 
-impl Bench {
+impl Subject {
+    /// In the middle of its life a log holds exactly what was acknowledged.
+    pub(super) fn check_look(&mut self) -> Result<()> {
+        let found = self.look()?;
+        let moment = match self.stopped_at {
+            Some(_) => Moment::Stopped,
+            None => Moment::Running,
+        };
+        match self.model.check(&found, self.model.kept, moment) {
+            Ok(()) => Ok(()),
+            Err(what) => panic!("{what}{}", self.story()),
+        }
+    }
+
     /// Reads all there is, in each way.
     pub(super) fn look(&self) -> Result<Found> {
         let partition = self.partition();
@@ -63,6 +75,7 @@ impl Bench {
             batches,
             start: marks.start.get(),
             end: marks.end.get(),
+            high: marks.high.get(),
             durable: marks.durable.get(),
             last_stable: marks.last_stable.get(),
             epochs: (replica.epochs().iter())
@@ -76,8 +89,8 @@ impl Bench {
     }
 }
 
-pub(super) fn builder(sent: &Sent) -> RecordBatchBuilder {
-    let mut builder = RecordBatchBuilder::new(Compression::None);
+pub(super) fn builder(sent: &Sent, codec: Compression) -> RecordBatchBuilder {
+    let mut builder = RecordBatchBuilder::new(codec);
     if let Some(stamp) = sent.producer {
         builder = builder.producer(
             ProducerId::new(stamp.id).expect("not negative"),
@@ -90,14 +103,14 @@ pub(super) fn builder(sent: &Sent) -> RecordBatchBuilder {
     }
     for value in &sent.values {
         builder
-            .push(Record::new(value).timestamp(NOW))
+            .push(Record::new(value).timestamp(sent.at))
             .expect("small");
     }
     builder
 }
 
 fn received(batch: &RecordBatch) -> Result<Sent> {
-    let mut values = Vec::new();
+    let (mut values, mut times) = (Vec::new(), Vec::new());
     let mut kind = match batch.is_transactional() {
         true => Kind::Transactional,
         false => Kind::Idempotent,
@@ -111,8 +124,12 @@ fn received(batch: &RecordBatch) -> Result<Sent> {
             };
         }
         values.push(record.value().unwrap_or_default().to_vec());
+        times.extend(record.timestamp());
     }
+    let at = times.first().copied().expect("a record has a time");
+    assert_eq!(times, vec![at; values.len()], "the times of a batch");
     Ok(Sent {
+        at,
         base: batch.base_offset().get(),
         epoch: batch.leader_epoch().map_or(0, LeaderEpoch::get),
         values,
@@ -149,17 +166,11 @@ impl std::fmt::Debug for Brief<'_> {
     }
 }
 
-/// The files of the partition.
-pub(super) fn list(sim: &Sim) -> String {
+/// The files of a partition.
+pub(super) fn list(subject: &Subject) -> String {
     use stratalog::storage::Storage;
-    let entries = sim
-        .list(Path::new("/log/events-0"))
-        .map(|entries| {
-            entries
-                .iter()
-                .map(|entry| format!("{entry:?}"))
-                .collect::<Vec<_>>()
-        })
-        .unwrap_or_default();
-    entries.join("\n       ")
+    let dir = format!("/log/{}-{}", subject.topic, subject.index);
+    let entries = subject.sim.list(Path::new(&dir)).unwrap_or_default();
+    let lines = entries.iter().map(|entry| format!("{entry:?}"));
+    lines.collect::<Vec<_>>().join("\n       ")
 }

@@ -1,27 +1,32 @@
 //! What a log must hold after a crash, in as few words as possible: batches, and how far each promise reaches.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
+
+use stratalog::Timestamp;
 
 /// A batch as it was sent; two are the same when everything that a reader can tell apart is.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Sent {
-    pub(super) base: u64,
-    pub(super) epoch: i32,
-    pub(super) values: Vec<Vec<u8>>,
-    pub(super) producer: Option<Stamp>,
+pub(crate) struct Sent {
+    pub(crate) base: u64,
+    pub(crate) epoch: i32,
+    /// The time of all its records.
+    pub(crate) at: Timestamp,
+    pub(crate) values: Vec<Vec<u8>>,
+    pub(crate) producer: Option<Stamp>,
 }
 
 /// Who sent a batch, for idempotent and transactional producers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Stamp {
-    pub(super) id: i64,
-    pub(super) first_sequence: i32,
-    pub(super) kind: Kind,
+pub(crate) struct Stamp {
+    pub(crate) id: i64,
+    pub(crate) first_sequence: i32,
+    pub(crate) kind: Kind,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Idempotent,
     Transactional,
     Commit,
@@ -29,85 +34,118 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) fn is_marker(self) -> bool {
+    pub(crate) fn is_marker(self) -> bool {
         matches!(self, Self::Commit | Self::Abort)
     }
 }
 
 impl Sent {
-    pub(super) fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.base + self.values.len() as u64
     }
 
-    fn is_marker(&self) -> bool {
+    pub(crate) fn is_marker(&self) -> bool {
         self.producer.is_some_and(|stamp| stamp.kind.is_marker())
     }
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Model {
-    pub(super) has_topic: bool,
+pub(crate) struct Model {
+    pub(crate) has_topic: bool,
     /// What was acknowledged and not cut by its owner, the oldest first; never forgotten below the log start.
-    pub(super) batches: Vec<Arc<Sent>>,
+    pub(crate) batches: Vec<Arc<Sent>>,
     /// What failed: one of them may stand, whole, behind a prefix of `batches`.
-    pub(super) tried: Vec<Arc<Sent>>,
+    pub(crate) tried: Vec<Arc<Sent>>,
     /// A killed process leaves everything below.
-    pub(super) kept: u64,
+    pub(crate) kept: u64,
     /// A power cut leaves everything below.
-    pub(super) durable: u64,
+    pub(crate) durable: u64,
     /// The log starts here or above,
-    pub(super) start: u64,
+    pub(crate) start: u64,
     /// and here or below.
-    pub(super) start_most: u64,
+    pub(crate) start_most: u64,
     /// Where the next append goes.
-    pub(super) at: u64,
+    pub(crate) at: u64,
     /// A truncation was begun, and did not end.
-    pub(super) is_cutting: bool,
+    pub(crate) is_cutting: bool,
     /// A sync failed: what a truncation cut may come back even after a reopen did not show it any more.
-    pub(super) has_failed_sync: bool,
+    pub(crate) has_failed_sync: bool,
+    /// How often the tail was cut.
+    pub(crate) truncations: u64,
     /// The epoch of appends.
-    pub(super) epoch: i32,
+    pub(crate) epoch: i32,
     /// Epochs that have begun, each with the log end of that moment.
-    pub(super) epochs: Vec<(i32, u64)>,
+    pub(crate) epochs: Vec<(i32, u64)>,
 }
 
 /// What a reopened log holds.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) batches: Vec<Sent>,
-    pub(super) start: u64,
-    pub(super) end: u64,
-    pub(super) durable: u64,
-    pub(super) last_stable: u64,
-    pub(super) epochs: Vec<(i32, u64)>,
+pub(crate) struct Found {
+    pub(crate) batches: Vec<Sent>,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    pub(crate) high: u64,
+    pub(crate) durable: u64,
+    pub(crate) last_stable: u64,
+    pub(crate) epochs: Vec<(i32, u64)>,
     /// Each producer with the sequences and offsets of its last batch.
-    pub(super) producers: BTreeMap<i64, Option<Last>>,
+    pub(crate) producers: BTreeMap<i64, Option<Last>>,
     /// Producer, first and last offset.
-    pub(super) aborted: Vec<(i64, u64, u64)>,
+    pub(crate) aborted: Vec<(i64, u64, u64)>,
     /// What cursors show, by `End` and by `LastStable`.
-    pub(super) shown: Vec<(u64, Vec<u8>)>,
-    pub(super) committed: Vec<(u64, Vec<u8>)>,
+    pub(crate) shown: Vec<(u64, Vec<u8>)>,
+    pub(crate) committed: Vec<(u64, Vec<u8>)>,
+}
+
+impl Found {
+    /// Without the last batch, as if it had not been appended yet.
+    pub(crate) fn forget_last(&mut self) -> Sent {
+        let last = self.batches.pop().expect("one was appended");
+        self.end = last.base;
+        (self.high, self.durable, self.last_stable) = (
+            self.high.min(self.end),
+            self.durable.min(self.end),
+            self.last_stable.min(self.end),
+        );
+        let is_before = |record: &(u64, Vec<u8>)| record.0 < last.base;
+        self.shown.retain(is_before);
+        self.committed.retain(is_before);
+        last
+    }
+}
+
+/// When a log is looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Moment {
+    /// Right after it was opened: all that it shows is durable.
+    Reopened,
+    /// Right after the copy of its tail found room.
+    CopyDone,
+    /// In the middle of its life: all that was acknowledged is there, and nothing else.
+    Running,
+    /// Writing has stopped: what the failed append wrote may be there, too.
+    Stopped,
 }
 
 /// The last batch of a producer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Last {
-    pub(super) first_sequence: i32,
-    pub(super) last_sequence: i32,
-    pub(super) first_offset: u64,
-    pub(super) last_offset: u64,
+pub(crate) struct Last {
+    pub(crate) first_sequence: i32,
+    pub(crate) last_sequence: i32,
+    pub(crate) first_offset: u64,
+    pub(crate) last_offset: u64,
 }
 
 /// What follows from batches: producers and transactions.
 #[derive(Debug, Default)]
-pub(super) struct Folded {
-    pub(super) last: BTreeMap<i64, Last>,
-    pub(super) open: BTreeMap<i64, u64>,
-    pub(super) aborted: Vec<(i64, u64, u64)>,
+pub(crate) struct Folded {
+    pub(crate) last: BTreeMap<i64, Last>,
+    pub(crate) open: BTreeMap<i64, u64>,
+    pub(crate) aborted: Vec<(i64, u64, u64)>,
 }
 
 impl Model {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             has_topic: false,
             batches: Vec::new(),
@@ -119,20 +157,21 @@ impl Model {
             at: 0,
             is_cutting: false,
             has_failed_sync: false,
+            truncations: 0,
             epoch: 0,
             epochs: Vec::new(),
         }
     }
 
     /// The base of the batch that holds `offset`: where a truncation to it ends the log.
-    pub(super) fn cut_at(&self, offset: u64) -> u64 {
+    pub(crate) fn cut_at(&self, offset: u64) -> u64 {
         let holder = self.batches.iter().find(|batch| offset < batch.end());
         holder
             .map_or(offset, |batch| batch.base.min(offset))
             .max(self.start)
     }
 
-    pub(super) fn acknowledge(&mut self, sent: Sent) {
+    pub(crate) fn acknowledge(&mut self, sent: Sent) {
         self.batches.retain(|batch| batch.end() <= sent.base);
         self.tried.clear();
         self.is_cutting = false;
@@ -141,13 +180,14 @@ impl Model {
     }
 
     /// A truncation to `end` is on its way: what lies above may be there or not.
-    pub(super) fn truncating(&mut self, end: u64) {
+    pub(crate) fn truncating(&mut self, end: u64) {
         self.kept = self.kept.min(end);
         self.durable = self.durable.min(end);
+        self.truncations += 1;
         self.is_cutting = true;
     }
 
-    pub(super) fn truncated(&mut self, end: u64) {
+    pub(crate) fn truncated(&mut self, end: u64) {
         self.truncating(end);
         self.batches.retain(|batch| batch.end() <= end);
         self.tried.clear();
@@ -157,7 +197,7 @@ impl Model {
     }
 
     /// A reopen showed this: it stays.
-    pub(super) fn adopt(&mut self, found: &Found) {
+    pub(crate) fn adopt(&mut self, found: &Found) {
         let mut before = std::mem::take(&mut self.batches);
         let above: Vec<_> = (before.iter())
             .filter(|batch| batch.base >= found.end)
@@ -183,12 +223,32 @@ impl Model {
             .collect();
     }
 
-    pub(super) fn fold(&self) -> Folded {
+    /// The start is there, and that lasts.
+    pub(crate) fn started_at(&mut self, start: u64) {
+        self.start = start;
+        self.kept = self.kept.max(start);
+        self.durable = self.durable.max(start);
+    }
+
+    /// The time of the newest record with one of these offsets.
+    pub(crate) fn newest_in(&self, offsets: Range<u64>) -> Option<Timestamp> {
+        let is_in = |batch: &&Arc<Sent>| batch.base < offsets.end && offsets.start < batch.end();
+        let newest = self
+            .batches
+            .iter()
+            .filter(is_in)
+            .map(|batch| batch.at)
+            .max();
+        // Nothing but what a failed append has left.
+        newest.or_else(|| self.tried.iter().filter(is_in).map(|batch| batch.at).min())
+    }
+
+    pub(crate) fn fold(&self) -> Folded {
         fold(self.batches.iter().map(|batch| &**batch))
     }
 
     /// Holds what was found against the promises; everything below `must` has to be there. The message says what is wrong.
-    pub(super) fn check(&self, found: &Found, must: u64) -> Result<(), String> {
+    pub(crate) fn check(&self, found: &Found, must: u64, moment: Moment) -> Result<(), String> {
         let require = |holds: bool, what: &str| match holds {
             true => Ok(()),
             false => Err(format!("{what}; must reach {must}")),
@@ -213,7 +273,8 @@ impl Model {
             next = Some(sent.end());
             let is_last = number + 1 == found.batches.len();
             let is_acknowledged = expected.get(number).is_some_and(|batch| **batch == *sent);
-            let is_tried = is_last && self.tried.iter().any(|tried| **tried == *sent);
+            let may_be_tried = is_last && moment != Moment::Running;
+            let is_tried = may_be_tried && self.tried.iter().any(|tried| **tried == *sent);
             require(
                 is_acknowledged || is_tried,
                 &format!(
@@ -230,12 +291,16 @@ impl Model {
             &format!("batches reach {reached}, not {}", found.end),
         )?;
         require(
-            found.durable == found.end,
+            found.durable == found.end || moment != Moment::Reopened,
             &format!(
                 "shows up to {}, of which durable {}",
                 found.end, found.durable
             ),
         )?;
+        if self.is_cutting && moment != Moment::Reopened {
+            // A truncation that failed half-way has stopped the partition: nothing is derived until it is opened again.
+            return Ok(());
+        }
         self.check_derived(found).map_err(|what| {
             format!(
                 "{what}; found {}..{}, must reach {must}",
@@ -246,20 +311,25 @@ impl Model {
 
     /// Producers, transactions, epochs and cursors say the same as the batches.
     fn check_derived(&self, found: &Found) -> Result<(), String> {
-        let older = self
-            .batches
-            .iter()
-            .take_while(|batch| batch.end() <= found.start);
-        let folded = fold(older.map(|batch| &**batch).chain(&found.batches));
+        let is_older = |batch: &&Arc<Sent>| batch.end() <= found.start;
+        let older = self.batches.iter().take_while(is_older);
+        let older = older.map(|batch| &**batch).chain(&found.batches);
+        let folded = fold(older.clone());
         for (id, last) in &folded.last {
-            if last.first_offset >= found.start && found.producers.get(id) != Some(&Some(*last)) {
-                let known = found.producers.get(id);
+            let known = found.producers.get(id);
+            // One whose batches are all below the log start may be forgotten, but never mistaken.
+            let is_forgotten = known.is_none_or(Option::is_none) && last.first_offset < found.start;
+            if known != Some(&Some(*last)) && !is_forgotten {
                 return Err(format!("producer {id}: {known:?} in place of {last:?}"));
             }
         }
-        let first_open = folded.open.values().min().copied().unwrap_or(found.end);
+        // A transaction is open until its end is below the high watermark.
+        let below_high = older.filter(|batch| batch.end() <= found.high);
+        let open = fold(below_high).open;
+        let first_open = open.values().min().copied();
+        let first_open = first_open.map_or(found.high, |first| first.min(found.high));
         // What is left of a transaction that begins below the log start counts as it is seen.
-        let is_cut = folded.open.values().any(|from| *from < found.start);
+        let is_cut = open.values().any(|from| *from < found.start);
         let stable = found.last_stable;
         if stable != first_open.max(found.start) && !(is_cut && stable >= found.start) {
             return Err(format!(

@@ -1,0 +1,90 @@
+//! Every short sequence of operations, and a crash at each operation of its last step: the steps before are the shorter sequence's.
+
+use stratalog::FsyncPolicy;
+use stratalog::storage::sim::Sim;
+
+use super::survivor::{Survivor, Tally, states};
+use super::workload::Workload;
+use crate::battery::effort;
+use crate::modelled::{Bench, Random, Since, Step, Story};
+
+const STEPS: [Step; 8] = [
+    Step::Append { bytes: 100 },
+    Step::Send {
+        producer: 3,
+        count: 2,
+    },
+    // Too large for a segment that has anything in it.
+    Step::AppendBatch {
+        count: 1,
+        bytes: 900,
+    },
+    Step::Sync,
+    Step::DeleteBefore { part: 600 },
+    Step::Truncate { part: 400 },
+    Step::BeginEpoch,
+    Step::Reopen,
+];
+
+/// The sequence of that number among all of that length.
+fn sequence(length: u32, mut number: usize) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for _ in 0..length {
+        steps.push(STEPS[number % STEPS.len()]);
+        number /= STEPS.len();
+    }
+    steps
+}
+
+/// The operations of the last step: the first of them, and the one after the last.
+fn operations_of_last_step(workload: &Workload) -> std::ops::Range<u64> {
+    let sim = Sim::new(1);
+    let mut bench = Bench::new(sim.clone(), &workload.setup());
+    let (last, before) = workload.steps.split_last().expect("not empty");
+    assert!(bench.run_until_error(before).is_none());
+    let from = sim.operations();
+    bench.step(0, *last).expect("the disk is well");
+    from..sim.operations()
+}
+
+fn crash_in_last_step(workload: &Workload, seed: u64, tally: &Tally) {
+    let survivor = Survivor::new(tally);
+    let operations = operations_of_last_step(workload);
+    for at in operations.start..=operations.end {
+        let _story = Story((&workload.steps, "operation", at));
+        let mut random = Random(seed ^ at << 32);
+        let sim = Sim::new(seed);
+        sim.crash_after(at);
+        let mut bench = Bench::new(sim.clone(), &workload.setup());
+        bench.run_until_error(&workload.steps);
+        tally.points.count();
+        for keep in states(sim.pending_effects(), 4, &mut random) {
+            let _keep = Story(keep);
+            let fresh = || sim.crash_image(keep);
+            survivor.check(&fresh, &bench, Since::PowerCut, &mut random);
+        }
+        let sim = Sim::new(seed);
+        sim.kill_after(at);
+        let mut bench = Bench::new(sim.clone(), &workload.setup());
+        bench.run_until_error(&workload.steps);
+        let killed = sim.kill();
+        let _kill = Story("killed");
+        survivor.check(&|| killed.kill(), &bench, Since::Killed, &mut random);
+    }
+}
+
+#[test]
+fn every_short_sequence_of_operations_may_crash_anywhere() {
+    let tally = Tally::default();
+    for length in 1..=effort(3, 5) as u32 {
+        for number in 0..STEPS.len().pow(length) {
+            let workload = Workload {
+                policy: FsyncPolicy::Never,
+                index_interval_bytes: 0,
+                steps: sequence(length, number),
+            };
+            crash_in_last_step(&workload, number as u64, &tally);
+        }
+    }
+    tally.report("every sequence", 10_000);
+}
