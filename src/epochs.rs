@@ -9,6 +9,7 @@
     clippy::unwrap_used
 )]
 
+use crate::checkpoint_text;
 use crate::ids::LeaderEpoch;
 use crate::offset::Offset;
 
@@ -31,52 +32,26 @@ impl Epochs {
     /// Of two epochs that start at one offset the later one is kept, as Kafka does when it reads such a file. What descends is damage: Kafka
     /// would drop the entries in the way, and the batches still tell them.
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
-        let mut lines = text.lines();
-        let Some(version) = lines.next() else {
-            return Ok(Self::default());
-        };
-        if version.trim() != "0" {
-            return Err("its version is not 0");
-        }
-        let count = lines.next().ok_or("its count is missing")?;
-        let count: usize = count.trim().parse().map_err(|_| "its count is no number")?;
         let mut epochs = Self::default();
-        let mut lines_count = 0usize;
-        for line in lines {
-            let mut words = line.split_whitespace();
-            let (Some(epoch), Some(start), None) = (words.next(), words.next(), words.next())
-            else {
-                return Err("a line is not \"epoch offset\"");
-            };
-            let epoch = epoch
-                .parse()
-                .ok()
+        checkpoint_text::read(text, |[epoch, start]| {
+            let epoch = (epoch.parse().ok())
                 .and_then(LeaderEpoch::new)
                 .ok_or("an epoch is no number")?;
-            let start = start
-                .parse()
-                .ok()
+            let start = (start.parse().ok())
                 .and_then(Offset::from_i64)
                 .ok_or("an offset is no number")?;
             if (epochs.entries.last()).is_some_and(|last| last.0 >= epoch || last.1 > start) {
                 return Err("its lines do not ascend");
             }
             epochs.assign(epoch, start);
-            lines_count = lines_count.saturating_add(1);
-        }
-        if lines_count == count {
-            Ok(epochs)
-        } else {
-            Err("its count does not match its lines")
-        }
+            Ok(())
+        })?;
+        Ok(epochs)
     }
 
     pub(crate) fn to_text(&self) -> String {
-        let mut text = format!("0\n{}\n", self.entries.len());
-        for (epoch, start) in &self.entries {
-            text.push_str(&format!("{epoch} {start}\n"));
-        }
-        text
+        let lines = (self.entries.iter()).map(|(epoch, start)| format!("{epoch} {start}"));
+        checkpoint_text::write(lines)
     }
 
     pub(crate) fn entries(&self) -> &[(LeaderEpoch, Offset)] {

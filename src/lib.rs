@@ -51,6 +51,7 @@ mod sync;
 mod timestamp;
 mod topic;
 // floor 1
+mod checkpoint_text;
 mod compress;
 pub mod storage;
 // floor 2

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::checkpoint_text;
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::Offset;
 use crate::storage::{Storage, read_small_file, replace_file};
@@ -63,25 +64,8 @@ impl Checkpoint {
 
     fn parse(content: &[u8]) -> Result<Self, &'static str> {
         let text = std::str::from_utf8(content).map_err(|_| "it is no UTF-8")?;
-        let mut lines = text.lines();
-        let Some(version) = lines.next() else {
-            return Ok(Self::default());
-        };
-        if version.trim() != "0" {
-            return Err("its version is not 0");
-        }
-        let count = lines.next().ok_or("its count is missing")?;
-        let count: usize = count.trim().parse().map_err(|_| "its count is no number")?;
         let mut offsets = BTreeMap::new();
-        let mut seen = 0usize;
-        for line in lines {
-            let mut words = line.split_whitespace();
-            let (Some(topic), Some(index), Some(offset), None) =
-                (words.next(), words.next(), words.next(), words.next())
-            else {
-                return Err("a line is not \"topic partition offset\"");
-            };
-            seen = seen.saturating_add(1);
+        checkpoint_text::read(text, |[topic, index, offset]| {
             let partition = TopicName::new(topic)
                 .ok()
                 .zip(index.parse().ok())
@@ -92,12 +76,9 @@ impl Checkpoint {
             if let Some(offset) = Offset::from_i64(offset) {
                 offsets.insert(partition, offset);
             }
-        }
-        if seen == count {
-            Ok(Self { offsets })
-        } else {
-            Err("its count does not match its lines")
-        }
+            Ok(())
+        })?;
+        Ok(Self { offsets })
     }
 
     pub(crate) fn get(&self, partition: &TopicPartition) -> Option<Offset> {
@@ -114,15 +95,10 @@ impl Checkpoint {
     }
 
     pub(crate) fn to_text(&self) -> String {
-        let mut text = format!("0\n{}\n", self.offsets.len());
-        for (partition, offset) in &self.offsets {
-            text.push_str(&format!(
-                "{} {} {offset}\n",
-                partition.topic(),
-                partition.index()
-            ));
-        }
-        text
+        let line = |(partition, offset): (&TopicPartition, &Offset)| {
+            format!("{} {} {offset}", partition.topic(), partition.index())
+        };
+        checkpoint_text::write(self.offsets.iter().map(line))
     }
 
     /// Replaces the file; durable on return.

@@ -23,7 +23,7 @@ const FLOORS: &[(u8, &[&str])] = &[
             "topic",
         ],
     ),
-    (1, &["compress", "storage"]),
+    (1, &["checkpoint_text", "compress", "storage"]),
     (2, &["batch", "epochs"]),
     (3, &["segment"]),
     (4, &["compaction", "producers"]),
