@@ -132,6 +132,7 @@ impl Cursor {
         Ok(batch)
     }
 
+    #[inline]
     fn find_batch(&mut self) -> Result<Option<RecordBatch>> {
         loop {
             let before = self.stream.position();

@@ -47,6 +47,7 @@ impl PartitionReader {
             reader: self.clone(),
             at,
             place: None,
+            seen: None,
         }
     }
 
@@ -128,6 +129,8 @@ pub(crate) struct BatchStream {
     reader: PartitionReader,
     at: Offset,
     place: Option<Place>,
+    /// What the batch before was read under, and the place is listed in. Kept from batch to batch only: nothing is pinned at the tail.
+    seen: Option<Snapshot>,
 }
 
 /// Where the stream stands in a segment.
@@ -189,10 +192,14 @@ impl BatchStream {
     ///
     /// # Errors
     /// A gap, once: `Gap` or, for old formats, `Unsupported`; `Closed`; `Io`, after which the stream stands where it was.
+    #[inline]
     pub(crate) fn next(&mut self, up_to: ReadUpTo) -> Result<Next> {
         loop {
             self.reader.check_open()?;
-            let snapshot = self.reader.published.snapshot();
+            let published = &self.reader.published;
+            let seen = (self.seen.take()).filter(|seen| published.is_still(seen));
+            let is_in_place = seen.is_some() && self.place.is_some();
+            let snapshot = seen.unwrap_or_else(|| published.snapshot());
             let marks = snapshot.watermarks;
             if self.at > marks.end {
                 return Err(self.gap(marks.end..self.at, marks.end, GapCause::Truncated));
@@ -204,13 +211,18 @@ impl BatchStream {
             if self.at >= limit {
                 return Ok(Next::Tail);
             }
-            let look = match self.find_place(&snapshot)? {
+            let nowhere = match is_in_place {
+                true => None,
+                false => self.find_place(&snapshot)?,
+            };
+            let look = match nowhere {
                 Some(look) => look,
                 None => self.look(&snapshot, limit)?,
             };
             match look {
                 Look::Found(found) => {
                     self.at = found.batch.next_offset();
+                    self.seen = Some(snapshot);
                     return Ok(Next::Batch(found));
                 }
                 Look::Gap(gap) => return Err(gap),
@@ -293,6 +305,7 @@ impl BatchStream {
     }
 
     /// One step in the segment where the stream stands.
+    #[inline]
     fn look(&mut self, snapshot: &Snapshot, limit: Offset) -> Result<Look> {
         let Some(place) = &mut self.place else {
             return Ok(Look::Again);

@@ -127,18 +127,18 @@ pub(super) fn draw_jitter(options: &TopicOptions) -> i64 {
 }
 
 impl PartitionCore {
-    /// Rolls when the plan for `incoming` says so; it will stand at `at` or above.
+    /// Rolls when the plan for `incoming` says so at the wall clock `now`; it will stand at `at` or above.
     pub(super) fn roll_if_due(
         &self,
         writer: &mut WriterState,
         options: &TopicOptions,
         at: Offset,
         incoming: Incoming,
+        now: Timestamp,
     ) -> Result<()> {
         let Tail::Active(active) = &writer.tail else {
             return Ok(());
         };
-        let now = self.shared.clock.now().into();
         let facts = RollFacts {
             segment: SegmentState::of(active, writer.active_since),
             incoming,
@@ -302,11 +302,12 @@ impl PartitionCore {
 
 impl SegmentState {
     pub(super) fn of(active: &ActiveSegment, since: Timestamp) -> Self {
+        let indexes = active.index_state();
         Self {
             base: active.base(),
             size_bytes: active.size().to_u64(),
-            is_index_full: active.is_index_full(),
-            first_timestamp: active.first_timestamp(),
+            is_index_full: indexes.is_full,
+            first_timestamp: indexes.first_timestamp,
             since,
         }
     }

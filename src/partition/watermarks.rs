@@ -85,6 +85,8 @@ pub(crate) struct Snapshot {
     pub(crate) dense_from: Offset,
     /// Changes with the leader epochs that [`Published::epochs`] gives.
     pub(crate) epochs_version: u64,
+    /// Counts the changes of what is published.
+    version: u64,
 }
 
 impl Snapshot {
@@ -155,6 +157,8 @@ impl fmt::Debug for StartNow {
 #[derive(Debug)]
 pub(crate) struct Published {
     state: RwLock<State>,
+    /// Raised under the lock by each change: who has a snapshot of this version need not take another.
+    version: AtomicU64,
     /// The generation once more, for a reader's check after a `pread` without taking the lock.
     generation: AtomicU64,
     closed: AtomicBool,
@@ -222,6 +226,7 @@ impl Published {
         state.derive();
         Self {
             state: RwLock::new(state),
+            version: AtomicU64::new(0),
             generation: AtomicU64::new(opening.generation),
             closed: AtomicBool::new(false),
             start_now: None,
@@ -255,7 +260,13 @@ impl Published {
             generation: self.generation.load(Ordering::Acquire),
             dense_from: state.dense_from,
             epochs_version: state.epochs_version,
+            version: self.version.load(Ordering::Acquire),
         }
+    }
+
+    /// Whether nothing has changed since `snapshot` was taken. Takes no lock.
+    pub(crate) fn is_still(&self, snapshot: &Snapshot) -> bool {
+        snapshot.version == self.version.load(Ordering::Acquire)
     }
 
     /// The leader epochs and their version. They change rarely, so a snapshot holds only the version.
@@ -422,6 +433,9 @@ impl Published {
             let mut state = self.state.write();
             change(&mut state);
             state.derive();
+            let version = self.version.load(Ordering::Relaxed);
+            self.version
+                .store(version.wrapping_add(1), Ordering::Release);
         }
         self.moved.notify(usize::MAX);
     }

@@ -118,6 +118,8 @@ struct Encoded<'b> {
     marker: Option<ControlMarker>,
     /// The leader's epoch; without one, the newest that is known.
     epoch: Option<LeaderEpoch>,
+    /// The wall clock when the append began.
+    began: Timestamp,
 }
 
 /// Where the records of an encoded batch have their time from.
@@ -146,7 +148,7 @@ impl PartitionCore {
                 Some(_) => EncodedTimes::Explicit,
                 None => EncodedTimes::Assigned { guess: now },
             };
-            self.append_own(options, buffer, times)
+            self.append_own(options, Encoded::of_records(buffer, times, now))
         })
     }
 
@@ -166,7 +168,7 @@ impl PartitionCore {
                 }
                 None => EncodedTimes::Assigned { guess: now },
             };
-            self.append_own(options, buffer, times)
+            self.append_own(options, Encoded::of_records(buffer, times, now))
         })
     }
 
@@ -179,21 +181,16 @@ impl PartitionCore {
         let now = self.shared.clock.now().into();
         with_buffer(|buffer| {
             batch.encode_into(now, buffer)?;
-            let encoded = Encoded::of_records(buffer, EncodedTimes::Assigned { guess: now });
+            let encoded = Encoded::of_records(buffer, EncodedTimes::Assigned { guess: now }, now);
             self.append_encoded(options, encoded)
                 .map(|outcome| self.ticket_of(outcome))
         })
     }
 
-    fn append_own(
-        self: &Arc<Self>,
-        options: &TopicOptions,
-        buffer: &mut [u8],
-        times: EncodedTimes,
-    ) -> Result<Ticket> {
-        check_size(options, buffer.len())?;
+    fn append_own(self: &Arc<Self>, options: &TopicOptions, batch: Encoded<'_>) -> Result<Ticket> {
+        check_size(options, batch.bytes.len())?;
         self.wait_for_room()?;
-        self.append_encoded(options, Encoded::of_records(buffer, times))
+        self.append_encoded(options, batch)
             .map(|outcome| self.ticket_of(outcome))
     }
 
@@ -229,7 +226,8 @@ impl PartitionCore {
         if let Admission::Duplicate { offsets } = admission {
             return Ok(AppendOutcome::Duplicate { offsets });
         }
-        let rolled = self.roll_if_due(writer, options, at, Incoming::of(&header));
+        let incoming = Incoming::of(&header);
+        let rolled = self.roll_if_due(writer, options, at, incoming, batch.began);
         rolled.map_err(|error| self.refused(writer, error))?;
         self.write(
             writer,
@@ -400,12 +398,13 @@ impl PartitionCore {
 }
 
 impl<'b> Encoded<'b> {
-    fn of_records(bytes: &'b mut [u8], times: EncodedTimes) -> Self {
+    fn of_records(bytes: &'b mut [u8], times: EncodedTimes, began: Timestamp) -> Self {
         Self {
             bytes,
             times,
             marker: None,
             epoch: None,
+            began,
         }
     }
 }

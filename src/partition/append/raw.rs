@@ -30,7 +30,8 @@ impl PartitionCore {
             .verify()?
             .max_decompressed_bytes(options.max_decompressed_bytes);
         check_size(&options, batch.size_bytes() as usize)?;
-        check_for_leader(&options, &batch, self.shared.clock.now().into())?;
+        let began = self.shared.clock.now().into();
+        check_for_leader(&options, &batch, began)?;
         let marker = batch.control_marker()?;
         self.wait_for_room()?;
         let outcome = with_buffer(|buffer| {
@@ -41,6 +42,7 @@ impl PartitionCore {
                 times: EncodedTimes::Explicit,
                 marker,
                 epoch: Some(epoch),
+                began,
             };
             self.append_encoded(&options, encoded)
         })?;
@@ -163,11 +165,12 @@ impl PartitionCore {
 
     /// As few writes as the rolls between them allow.
     fn write_run(&self, writer: &mut WriterState, options: &TopicOptions, run: &Run) -> Result<()> {
+        let now = self.shared.clock.now().into();
         let mut written = 0;
         while let Some(rest) = run.from(written) {
             if let Some(header) = rest.headers.first() {
                 let at = header.base_offset();
-                let rolled = self.roll_if_due(writer, options, at, Incoming::of(header));
+                let rolled = self.roll_if_due(writer, options, at, Incoming::of(header), now);
                 rolled.map_err(|error| self.refused(writer, error))?;
             }
             let count = self.fitting(writer, options, &rest);

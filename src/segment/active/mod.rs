@@ -58,6 +58,15 @@ pub(crate) struct SealedFacts {
     pub(crate) prefix_crc: Option<u32>,
 }
 
+/// What the indexes of a growing segment say of a roll.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct IndexState {
+    /// Offset index or time index takes no further entry.
+    pub(crate) is_full: bool,
+    /// Max timestamp of the first batch, for `segment.ms`.
+    pub(crate) first_timestamp: Option<Timestamp>,
+}
+
 /// A seal that failed, a full disk for example: the segment is as it was and takes appends.
 #[derive(Debug)]
 pub(crate) struct Unsealed {
@@ -267,14 +276,12 @@ impl ActiveSegment {
         self.size() == FilePosition::ZERO
     }
 
-    /// An offset index or time index that takes no further entry.
-    pub(crate) fn is_index_full(&self) -> bool {
-        self.files.read_growing(GrowingIndexes::is_full)
-    }
-
-    /// Max timestamp of the first batch, for `segment.ms`.
-    pub(crate) fn first_timestamp(&self) -> Option<Timestamp> {
-        self.files.read_growing(GrowingIndexes::first_timestamp)
+    /// What a roll depends on, in one look.
+    pub(crate) fn index_state(&self) -> IndexState {
+        self.files.read_growing(|indexes| IndexState {
+            is_full: indexes.is_full(),
+            first_timestamp: indexes.first_timestamp(),
+        })
     }
 
     /// Makes room for `bytes` more to be written without need of space (zero-fill ahead in 64 KiB to 1 MiB): for synced
@@ -289,15 +296,15 @@ impl ActiveSegment {
         }
         let ahead = (self.file_bytes + self.prepare_step_bytes).min(MAX_SEGMENT_BYTES.into());
         let until = needed.max(ahead);
-        let log = self.log()?;
-        match log.prepare(self.file_bytes..until) {
+        let prepared = self.file_bytes;
+        match self.log()?.prepare(prepared..until) {
             Ok(()) => {
                 self.file_bytes = until;
                 self.prepare_step_bytes = (self.prepare_step_bytes * 2).min(MOST_PREPARED_BYTES);
                 Ok(())
             }
             Err(error) if error.kind() == ErrorKind::Full && until > needed => {
-                log.prepare(self.file_bytes..needed)?;
+                self.log()?.prepare(prepared..needed)?;
                 self.file_bytes = needed;
                 Ok(())
             }
@@ -314,8 +321,7 @@ impl ActiveSegment {
     pub(crate) fn append(&mut self, bytes: &[u8], batches: &[BatchHeader]) -> Result<FilePosition> {
         let start = self.size;
         let (size, next_offset) = self.after(bytes, batches)?;
-        let log = self.log()?;
-        if let Err(error) = log.write_at(bytes, start.to_u64()) {
+        if let Err(error) = self.log()?.write_at(bytes, start.to_u64()) {
             return Err(self.cut_back(error));
         }
         self.files.with_growing(|indexes| {
@@ -373,7 +379,8 @@ impl ActiveSegment {
 
     /// Cuts the file back to its last batch after a write that failed; the prepared space goes with it.
     fn cut_back(&mut self, error: Error) -> Error {
-        let cut = self.log().and_then(|log| log.set_len(self.size.to_u64()));
+        let size_bytes = self.size.to_u64();
+        let cut = self.log().and_then(|log| log.set_len(size_bytes));
         match cut {
             Ok(()) => {
                 self.file_bytes = self.size.to_u64();
@@ -467,7 +474,8 @@ impl ActiveSegment {
     fn write_indexes(&mut self) -> Result<Vec<Arc<dyn StorageFile>>> {
         let base = self.base();
         if self.file_bytes > self.size.to_u64() {
-            self.log()?.set_len(self.size.to_u64())?;
+            let size_bytes = self.size.to_u64();
+            self.log()?.set_len(size_bytes)?;
             self.file_bytes = self.size.to_u64();
         }
         let (offsets, times) = self.files.with_growing(|indexes| {

@@ -243,11 +243,12 @@ impl Walker {
     ///
     /// # Errors
     /// Only what the medium says; wrong bytes are [`Step::Bad`].
+    #[inline]
     pub(crate) fn step(&mut self) -> Result<Step> {
-        let step = self.step_once()?;
         let Footing::Claimed(claim) = self.footing else {
-            return Ok(step);
+            return self.step_once();
         };
+        let step = self.step_once()?;
         self.footing = Footing::Sure;
         let stands = match &step {
             Step::Batch(found) => match self.rule {
@@ -265,6 +266,7 @@ impl Walker {
         self.step_once()
     }
 
+    #[inline]
     fn step_once(&mut self) -> Result<Step> {
         if self.position >= self.end {
             return Ok(Step::End);
@@ -283,6 +285,7 @@ impl Walker {
     }
 
     /// A batch with a readable header: neighbours, length, CRC.
+    #[inline]
     fn step_over(&mut self, header: BatchHeader) -> Result<Step> {
         let size = u64::from(header.size_bytes());
         if let Some(what) = self.offset_fault(&header) {
@@ -311,7 +314,10 @@ impl Walker {
             );
         }
         let batch = match RecordBatch::verify_owned(bytes, header) {
-            Ok(batch) => batch.max_decompressed_bytes(self.max_decompressed_bytes),
+            Ok(mut batch) => {
+                batch.limit_decompressed_bytes(self.max_decompressed_bytes);
+                batch
+            }
             Err(what) => return self.bad_batch(&header, what, BadKind::Content),
         };
         if header.base_offset() > self.expected && self.is_above_the_next(&header)? {

@@ -55,7 +55,7 @@ fn what_is_appended_is_shown_to_readers_at_once() {
         walker.extend_end(files.size());
         assert_eq!(walk_all(&mut walker, &[]).batches.len(), 1);
     }
-    assert_eq!(segment.first_timestamp(), Some(at_ms(1_000)));
+    assert_eq!(segment.index_state().first_timestamp, Some(at_ms(1_000)));
     assert_eq!(
         files.largest_timestamp().expect("known"),
         Some(at_ms(1_004))
@@ -206,7 +206,7 @@ fn a_cleanly_closed_segment_is_reopened_and_goes_on() {
 
     let mut segment = reopened(&home, 7);
     assert_eq!(segment.next_offset(), offset(307));
-    assert_eq!(segment.first_timestamp(), Some(at_ms(1_000)));
+    assert_eq!(segment.index_state().first_timestamp, Some(at_ms(1_000)));
     let largest = segment.files().largest_timestamp().expect("known");
     assert_eq!(largest, Some(at_ms(1_099)));
     for batch in &batches[100..] {
@@ -315,7 +315,7 @@ fn truncation_cuts_at_the_batch_and_everything_follows() {
         for batch in &batches[kept as usize..] {
             append(&mut segment, batch);
         }
-        assert_eq!(segment.first_timestamp(), Some(at_ms(1_000)));
+        assert_eq!(segment.index_state().first_timestamp, Some(at_ms(1_000)));
         let (_, facts) = segment.seal(at_ms(9_000)).expect("sealed");
         let prefixes: Vec<u8> = batches
             .iter()
@@ -396,10 +396,10 @@ fn an_index_counts_as_full_one_time_entry_before_its_size() {
     let mut segment = ActiveSegment::create(home(), offset(0), settings).expect("created");
     // The first batch has no entry; 48 bytes are six offset entries, or three time entries and the closing one.
     for (n, batch) in batches(0, 4, 10).iter().enumerate() {
-        assert_eq!(segment.is_index_full(), n == 4, "{n}");
+        assert_eq!(segment.index_state().is_full, n == 4, "{n}");
         append(&mut segment, batch);
     }
-    assert!(segment.is_index_full());
+    assert!(segment.index_state().is_full);
 }
 
 #[test]
