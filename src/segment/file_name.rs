@@ -25,8 +25,10 @@ pub(crate) enum FileName {
     Snapshot(Offset),
     /// A `.log` file made ahead of its name, or a tail copied at open: `<base>.log.prepared`.
     Prepared(Offset),
-    /// A whole `.log` set aside by recovery: `<base>.log.cut`.
+    /// A whole `.log`, or a torn tail, set aside by recovery: `<base>.log.cut`.
     Cut(Offset),
+    /// The second, third … that was set aside under one number: `<base>.log.cut-<count>`, from 2 on.
+    CutAgain(Offset, u32),
     /// Kafka's transient suffixes, on whatever file: skipped by readers, removed or completed by writers.
     Deleted,
     /// Half-made by a compaction.
@@ -107,6 +109,9 @@ impl FileName {
                 return parse_number(number).map_or(Self::Unknown, numbered);
             }
         }
+        if let Some(again) = parse_cut_again(name) {
+            return again;
+        }
         for (suffix, transient) in [(CLEANED, Self::Cleaned), (SWAP, Self::Swap)] {
             if name.ends_with(suffix) {
                 let number = name.split('.').next().unwrap_or_default();
@@ -121,6 +126,13 @@ impl FileName {
             Self::Unknown
         }
     }
+}
+
+fn parse_cut_again(name: &str) -> Option<FileName> {
+    let (cut, count) = name.rsplit_once('-')?;
+    let base = parse_number(cut.strip_suffix(CUT)?)?;
+    let again = FileName::CutAgain(base, count.parse().ok().filter(|count| *count >= 2)?);
+    (again.to_string() == name).then_some(again)
 }
 
 /// Exactly twenty digits within the range of an offset: `String.format("%020d")` gives nothing else.
@@ -142,6 +154,7 @@ impl fmt::Display for FileName {
             Self::Snapshot(end) => (end, SNAPSHOT),
             Self::Prepared(base) => (base, PREPARED),
             Self::Cut(base) => (base, CUT),
+            Self::CutAgain(base, count) => return write!(f, "{base:020}{CUT}-{count}"),
             Self::Deleted => return write!(f, "*{DELETED}"),
             Self::Cleaned => return write!(f, "*{CLEANED}"),
             Self::Swap => return write!(f, "*{SWAP}"),
@@ -183,6 +196,10 @@ mod tests {
                 assert_eq!(FileName::parse(&name).to_string(), name);
             }
         }
+        for count in [2, 10, u32::MAX] {
+            let name = format!("{}.log.cut-{count}", digits[1]);
+            assert_eq!(FileName::parse(&name).to_string(), name);
+        }
         for name in [LEADER_EPOCHS, PARTITION_METADATA, FACTS, SEGMENT_LIST] {
             assert_eq!(FileName::parse(name).to_string(), name);
         }
@@ -217,6 +234,10 @@ mod tests {
             "00000000000000000000.meta",
             "foo.log.prepared",
             "foo.log.cut",
+            "foo.log.cut-2",
+            "00000000000000000000.log.cut-1",
+            "00000000000000000000.log.cut-02",
+            "00000000000000000000.log.cut-4294967296",
             "00000000000000000000.index.cut",
             "00000000000000000000-0000000001.checkpoint",
         ] {

@@ -121,8 +121,9 @@ impl Opener<'_> {
                 self.report.derived.push(name.to_string());
             }
             ChainPlan::SetPreparedAside => {
-                rename(FileName::Cut(base))?;
-                self.report.set_aside.push(FileName::Cut(base).to_string());
+                let cut = self.free_cut(base)?;
+                rename(cut)?;
+                self.report.set_aside.push(cut.to_string());
             }
             _ => self.remove(&name.to_string())?,
         }

@@ -93,7 +93,7 @@ impl Survey {
             }
             let may_be_anything = matches!(
                 parsed,
-                FileName::Cut(_) | FileName::Temporary | FileName::Deleted
+                FileName::Cut(_) | FileName::CutAgain(..) | FileName::Temporary | FileName::Deleted
             );
             match entry.kind {
                 EntryKind::File => {}
@@ -115,6 +115,7 @@ impl Survey {
                 }
                 FileName::SegmentList => survey.list_bytes = entry.len_bytes,
                 FileName::Cut(_)
+                | FileName::CutAgain(..)
                 | FileName::Temporary
                 | FileName::LeaderEpochs
                 | FileName::PartitionMetadata

@@ -20,6 +20,9 @@ use crate::segment::{
 use crate::storage::Access;
 use crate::timestamp::Timestamp;
 
+/// So many torn tails are kept that were cut at one offset: a crash that comes again and again must not fill the disk.
+const MOST_CUT_TAILS: u32 = 8;
+
 /// A segment that was walked.
 #[derive(Debug)]
 pub(super) struct Scanned {
@@ -300,7 +303,7 @@ impl Opener<'_> {
     /// Renames whole segments that are no part of the log; needs no room.
     pub(super) fn set_aside(&mut self, segments: &[Surveyed]) -> Result<()> {
         for segment in segments {
-            let to = FileName::Cut(segment.base);
+            let to = self.free_cut(segment.base)?;
             let from = self.home.path(FileName::Log(segment.base));
             self.home.storage.rename(&from, &self.home.path(to))?;
             self.report.set_aside.push(to.to_string());
@@ -312,6 +315,21 @@ impl Opener<'_> {
             true => Ok(()),
             false => self.home.storage.sync_dir(&self.home.dir),
         }
+    }
+
+    /// A name for what falls off: what an earlier recovery set aside under the same number stays.
+    pub(super) fn free_cut(&self, base: Offset) -> Result<FileName> {
+        let entries = self.home.storage.list(&self.home.dir)?;
+        let names = entries.iter().filter_map(|entry| entry.name.to_str());
+        let highest = names.filter_map(|name| match FileName::parse(name) {
+            FileName::Cut(taken) if taken == base => Some(1),
+            FileName::CutAgain(taken, count) if taken == base => Some(count),
+            _ => None,
+        });
+        Ok(match highest.max() {
+            None => FileName::Cut(base),
+            Some(count) => FileName::CutAgain(base, count.saturating_add(1)),
+        })
     }
 
     /// A convenience for people: without room, or with too much, the tail is cut all the same.
@@ -327,7 +345,10 @@ impl Opener<'_> {
         if bytes > CUT_TAIL_COPY_BYTES {
             return Ok(None);
         }
-        let name = FileName::Cut(spot.from);
+        let name = self.free_cut(spot.from)?;
+        if matches!(name, FileName::CutAgain(_, count) if count > MOST_CUT_TAILS) {
+            return Ok(None);
+        }
         match copy_tail(self.home, rebuilt.base, spot.position, to, spot.from) {
             Ok(copy) => {
                 self.home.storage.rename(&copy, &self.home.path(name))?;

@@ -246,6 +246,33 @@ fn a_torn_tail_is_cut_and_reported_at_every_byte_of_the_last_batch() {
 }
 
 #[test]
+fn what_was_set_aside_stays_when_a_later_recovery_cuts_at_the_same_offset() {
+    let storage = Memory::new();
+    killed(&storage, &one_segment(), 5, 5);
+    let mut kept: Vec<(String, u8)> = Vec::new();
+    for fill in 1..=10 {
+        let (base, _) = *logs(&storage).last().unwrap();
+        damage(&storage, base, |bytes| bytes.extend([fill; 30]));
+        let (partition, report) = open(&storage, Owner::OursUnclean);
+        assert_eq!(read(&partition), values(0..5), "{report}");
+        let torn = report.torn().expect("30 bytes are torn");
+        assert_eq!((torn.from, torn.bytes), (offset(5), 30));
+        kept.extend(torn.kept_as.clone().map(|name| (name, fill)));
+        for (name, fill) in &kept {
+            let file = storage.open(&Path::new(DIR).join(name), Access::Read);
+            let mut bytes = [0; 31];
+            assert_eq!(file.unwrap().read_at(&mut bytes, 0).unwrap(), 30);
+            assert_eq!(bytes[..30], [*fill; 30], "{name}");
+        }
+        assert!(report.left_alone().is_empty(), "{report}");
+    }
+    assert_eq!(kept.len(), 8, "no more than eight tails of one offset");
+    let (first, second) = (&kept[0].0, &kept[1].0);
+    assert_eq!(first, &FileName::Cut(offset(5)).to_string());
+    assert_eq!(second, &FileName::CutAgain(offset(5), 2).to_string());
+}
+
+#[test]
 fn a_flipped_bit_above_the_durable_end_ends_the_log_whatever_follows() {
     let storage = Memory::new();
     killed(&storage, &options(), 10, 40);
