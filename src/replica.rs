@@ -43,7 +43,7 @@ impl Replica<'_> {
     ///
     /// # Errors
     /// `Corrupt` for a batch that does not verify; `InvalidInput` for holes between offsets, wrong record numbers, a time out of range, no
-    /// records; `TooLarge`; `Fenced` for a lower epoch of the leader or the producer; `OutOfSequence`; and as [`Partition::submit`].
+    /// records, a producer without an epoch or a sequence; `TooLarge`; `Fenced` for a lower epoch of the leader or the producer; `OutOfSequence`; and as [`Partition::submit`].
     pub fn append_as_leader(
         &self,
         batch: UnverifiedBatch,

@@ -296,6 +296,11 @@ impl BatchHeader {
         })
     }
 
+    /// Whether a producer is named, and its epoch is not: such a batch is under no check of sequences.
+    pub(crate) fn lacks_producer_epoch(&self) -> bool {
+        self.producer_id >= 0 && self.producer_epoch < 0
+    }
+
     /// Records that are there; after compaction fewer than the offsets span.
     pub(crate) fn count(&self) -> u32 {
         self.count

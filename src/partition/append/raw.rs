@@ -280,6 +280,9 @@ fn check_for_leader(options: &TopicOptions, batch: &RecordBatch, now: Timestamp)
     if header.timestamp_type() == TimestampType::LogAppendTime {
         return invalid("the batch claims the time of an append that has not happened");
     }
+    if header.lacks_producer_epoch() {
+        return invalid("the batch has a producer and no producer epoch");
+    }
     let has_sequence = header.producer().is_none_or(|p| p.base_sequence.is_some());
     if !header.is_control() && !has_sequence {
         return invalid("the batch has a producer and no sequence number");

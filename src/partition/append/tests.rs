@@ -259,6 +259,30 @@ fn a_leader_refuses_what_a_producer_may_not_send() {
         .unwrap()
         .unwrap();
     assert_eq!(append(stamped).unwrap_err().kind(), ErrorKind::InvalidInput);
+    // A producer and no epoch: no sequence of it would ever be checked, and every resend would be appended again.
+    for marked in [0, 1] {
+        let mut nameless = RecordBatchBuilder::new(Compression::None).producer(
+            ProducerId::new(7).unwrap(),
+            ProducerEpoch::new(0).unwrap(),
+            Sequence::ZERO,
+        );
+        if marked == 1 {
+            nameless = nameless.transactional();
+        }
+        nameless
+            .push(Record::new("a").timestamp(ms(START_MS)))
+            .unwrap();
+        let mut bytes = nameless.finish().unwrap().as_bytes().to_vec();
+        use crate::batch::header::{ATTRIBUTES_AT, CRC_AT, PRODUCER_EPOCH_AT};
+        bytes[PRODUCER_EPOCH_AT..PRODUCER_EPOCH_AT + 2].fill(0xff);
+        let crc = crc32c::crc32c(&bytes[ATTRIBUTES_AT..]);
+        bytes[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_be_bytes());
+        let batch = UnverifiedBatch::split(bytes.into())
+            .next()
+            .unwrap()
+            .unwrap();
+        assert_eq!(append(batch).unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
     assert_eq!(bench.partition.watermarks().end, offset(0));
 }
 
