@@ -94,7 +94,8 @@ pub(super) fn bytes_between(
     Ok(bytes)
 }
 
-/// Where the batches end that are wholly below `offset`. Damage on the way there counts with what is behind it.
+/// Where the batches end that are wholly below `offset`. Damage on the way there counts with what is behind it; nothing is found behind
+/// damage in which `offset` lies.
 fn end_below(mut walker: Walker, offset: Offset) -> Result<FilePosition> {
     loop {
         let position = walker.position();
@@ -102,6 +103,11 @@ fn end_below(mut walker: Walker, offset: Offset) -> Result<FilePosition> {
             Step::Batch(found) if found.batch.next_offset() <= offset => {}
             Step::OldFormat { to, .. } if to <= offset => {}
             Step::Batch(found) => return Ok(found.position),
+            Step::Bad(spot) if spot.from < offset => match walker.skip(&spot, &[])? {
+                Some(to) if to <= offset => {}
+                Some(_) => return Ok(position),
+                None => return Ok(walker.position()),
+            },
             Step::OldFormat { .. } | Step::Bad(_) | Step::End => return Ok(position),
         }
     }

@@ -10,7 +10,7 @@ use super::{Cursor, lag::bytes_between};
 use crate::batch::StoredRecord;
 use crate::error::{ErrorKind, Result};
 use crate::offset::Offset;
-use crate::partition::{Partition, PartitionReader, Published, ReadUpTo};
+use crate::partition::{Next, Partition, PartitionReader, Published, ReadUpTo};
 use crate::sync::{EventListener, Listener};
 use crate::timestamp::deadline_after;
 
@@ -41,14 +41,30 @@ impl Wish {
         if limit < needed {
             return Ok(false);
         }
-        if self.min_bytes <= 1 {
-            return Ok(true);
+        if self.min_bytes > 1 {
+            return match bytes_between(reader, &snapshot, self.from, limit) {
+                // Trimmed or cut meanwhile: a reason to look.
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+                bytes => Ok(bytes? >= self.min_bytes || self.meets_a_gap(reader)?),
+            };
         }
-        match bytes_between(reader, &snapshot, self.from, limit) {
-            // Trimmed or cut meanwhile: a reason to look.
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
-            bytes => Ok(bytes? >= self.min_bytes),
+        if self.early.is_none() && snapshot.may_split_a_batch(self.up_to) {
+            return Ok(!matches!(self.next(reader)?, Some(Next::Tail)));
         }
+        Ok(true)
+    }
+
+    /// What a reader would be given now; `None` for a gap.
+    fn next(&self, reader: &PartitionReader) -> Result<Option<Next>> {
+        match reader.stream(self.from).next(self.up_to) {
+            Err(error) if error.gap().is_some() => Ok(None),
+            next => next.map(Some),
+        }
+    }
+
+    /// Few bytes are no reason to wait when what comes next cannot be read.
+    fn meets_a_gap(&self, reader: &PartitionReader) -> Result<bool> {
+        Ok(self.next(reader)?.is_none())
     }
 }
 
@@ -98,7 +114,8 @@ impl Cursor {
         wait_until(&reader.published, limit, || wish.is_granted(reader))
     }
 
-    /// Waits until [`Cursor::next_batch`] has something. Cancel-safe; does no I/O.
+    /// Waits until [`Cursor::next_batch`] has something. Cancel-safe; does no I/O, but for a look at the next batch where a high watermark
+    /// from outside may stand inside of it.
     ///
     /// # Errors
     /// `Closed`.
@@ -147,7 +164,8 @@ impl Iterator for Follow<'_> {
 impl Partition {
     /// A long poll: ready once at least `min_bytes` from `from` on may be read up to `up_to`, or there is a reason to look (a trim, a truncation).
     ///
-    /// As a future it does no I/O when `min_bytes` is at most 1; [`Readable::wait`] blocks instead.
+    /// As a future it does no I/O when `min_bytes` is at most 1, but for a look at the next batch where a high watermark from outside may
+    /// stand inside of it; [`Readable::wait`] blocks instead.
     #[must_use]
     pub fn readable(&self, from: Offset, min_bytes: u64, up_to: ReadUpTo) -> Readable {
         Readable::new(

@@ -83,6 +83,8 @@ pub(crate) struct Snapshot {
     pub(crate) generation: u64,
     /// In segments with this base or a higher one offsets have no holes.
     pub(crate) dense_from: Offset,
+    /// Whether the high watermark comes from outside, and may stand inside of a batch.
+    pub(crate) high_is_external: bool,
     /// Changes with the leader epochs that [`Published::epochs`] gives.
     pub(crate) epochs_version: u64,
     /// Counts the changes of what is published.
@@ -90,6 +92,13 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
+    /// Whether `up_to` may stand inside of a batch, which is then beyond it.
+    pub(crate) fn may_split_a_batch(&self, up_to: ReadUpTo) -> bool {
+        let marks = &self.watermarks;
+        let is_high = matches!(up_to, ReadUpTo::HighWatermark | ReadUpTo::LastStable);
+        is_high && self.high_is_external && marks.limit(up_to) < marks.end
+    }
+
     /// The segment in which `offset` lies or would lie: the last one with a base at or below it.
     pub(crate) fn segment_for(&self, offset: Offset) -> Option<usize> {
         self.segments
@@ -259,6 +268,7 @@ impl Published {
             // Read under the lock: it is only raised under it.
             generation: self.generation.load(Ordering::Acquire),
             dense_from: state.dense_from,
+            high_is_external: state.source == HighWatermark::External,
             epochs_version: state.epochs_version,
             version: self.version.load(Ordering::Acquire),
         }

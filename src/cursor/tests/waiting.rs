@@ -8,8 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::partition::ReadUpTo;
+use crate::cursor::Fetch;
 use crate::partition::testing::block_on;
+use crate::partition::{HighWatermark, ReadUpTo};
 
 const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(20);
@@ -210,6 +211,65 @@ fn bytes_above_the_limit_do_not_count_for_a_long_poll() {
             "{bytes} bytes"
         );
     }
+}
+
+#[test]
+fn a_high_watermark_inside_of_a_batch_is_no_reason_to_look() {
+    let options = TopicOptions::default().high_watermark(HighWatermark::External);
+    let bench = in_memory(options);
+    append_batch(&bench, &["a", "b", "c"]);
+    append_batch(&bench, &["d"]);
+    let replica = bench.partition.replica();
+    for up_to in [ReadUpTo::HighWatermark, ReadUpTo::LastStable] {
+        replica.reset_to(offset(0)).unwrap();
+        append_batch(&bench, &["a", "b", "c"]);
+        append_batch(&bench, &["d"]);
+        let fetch = |from| {
+            let request = Fetch::from(offset(from)).up_to(up_to);
+            bench.partition.fetch(&request).unwrap().len_bytes()
+        };
+        for high in 0..=4 {
+            replica.set_high_watermark(offset(high)).unwrap();
+            for from in 0..=4 {
+                for min_bytes in [0, 1, 2] {
+                    let mut poll = bench.partition.readable(offset(from), min_bytes, up_to);
+                    let is_ready = poll.wait(Duration::ZERO).unwrap();
+                    assert_eq!(is_ready, fetch(from) > 0, "{high}, {from}, {min_bytes}");
+                }
+                let cursor = bench.partition.cursor(Start::At(offset(from))).unwrap();
+                let mut cursor = cursor.read_up_to(up_to);
+                let is_ready = cursor.wait(Duration::ZERO).unwrap();
+                assert_eq!(cursor.next_batch().unwrap().is_some(), is_ready);
+            }
+        }
+        replica.set_high_watermark(offset(1)).unwrap();
+        let poll = || bench.partition.readable(offset(1), 1, up_to).wait(LONG);
+        let raise = || replica.set_high_watermark(offset(3)).unwrap();
+        assert!(meanwhile(raise, poll).unwrap());
+        assert!(fetch(1) > 0);
+    }
+}
+
+#[test]
+fn a_long_poll_for_more_bytes_than_damage_leaves_is_ready_for_the_gap() {
+    let options = TopicOptions::default().high_watermark(HighWatermark::External);
+    let bench = written(6, options);
+    bench
+        .partition
+        .replica()
+        .set_high_watermark(offset(5))
+        .unwrap();
+    let (base, position, size) = place_of(&bench, 1);
+    overwrite(&bench, base, position + size - 2, b"?");
+    let is_ready = |from, bytes| {
+        let up_to = ReadUpTo::HighWatermark;
+        let mut poll = bench.partition.readable(offset(from), bytes, up_to);
+        poll.wait(Duration::ZERO).unwrap()
+    };
+    assert!(is_ready(1, 100 * size), "what comes next is a gap");
+    assert!(is_ready(0, 5 * size), "damage does not end the count");
+    assert!(!is_ready(0, 5 * size + 1));
+    assert!(!is_ready(2, 4 * size));
 }
 
 #[test]
