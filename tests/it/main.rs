@@ -42,3 +42,4 @@ mod repository;
 mod simulation;
 mod source_text;
 mod spoiled;
+mod stress;

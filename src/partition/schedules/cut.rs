@@ -103,6 +103,19 @@ fn read(stage: &Stage, up_to: ReadUpTo) {
     }
 }
 
+/// Begins to read when the cut has begun, and may find the old bytes still there.
+fn read_late(stage: &Stage) {
+    let published = &stage.core().published;
+    loop {
+        let listener = published.listen();
+        if published.generation() > 0 {
+            break;
+        }
+        listener.wait();
+    }
+    read(stage, ReadUpTo::End);
+}
+
 /// Promises 5 and 23: a cut by the owner is told as a gap, and nobody waits for a reader.
 fn check_cut(segment_bytes: u32) {
     let options = TopicOptions {
@@ -123,6 +136,7 @@ fn check_cut(segment_bytes: u32) {
         }),
         stage.spawn(|stage| read(stage, ReadUpTo::End)),
         stage.spawn(|stage| read(stage, ReadUpTo::Durable)),
+        stage.spawn(read_late),
         stage.spawn(move |_| match old.wait_durable() {
             Ok(()) => {}
             Err(error) => {
