@@ -1,8 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::storage::{EntryKind, read_small_file, replace_file};
+use crate::error::ErrorKind;
+use crate::storage::{Access, EntryKind, Storage, StorageFile, read_small_file, replace_file};
 
 const TOP: &str = "/";
 
