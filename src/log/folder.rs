@@ -24,8 +24,18 @@ pub(crate) struct LogFolder {
     topics: TopicsFile,
     /// What Kafka's checkpoints say of folders that only Kafka opens; it stays there.
     kafkas: [(CheckpointName, Checkpoint); CheckpointName::ALL.len()],
+    /// A folder of ours was closed and could not be deleted: its tail stands as a crash leaves it, and only recovery may judge it.
+    has_leftovers: bool,
     /// Let go of at the end of `close`.
     lock: Option<DirectoryLock>,
+}
+
+/// Where a partition's files go, and whether anything stands there.
+#[derive(Debug)]
+pub(super) enum MadeFolder {
+    New(SegmentHome),
+    /// An interrupted creation, or a deletion that failed, left it.
+    Present(SegmentHome),
 }
 
 /// What opening the directory found, for the partitions and for the report.
@@ -105,6 +115,7 @@ impl LogFolder {
             owner: owner_file,
             topics,
             kafkas,
+            has_leftovers: false,
             lock: Some(lock),
         };
         Ok((
@@ -171,18 +182,24 @@ impl LogFolder {
         &self,
         partition: &TopicPartition,
         id: TopicId,
-    ) -> Result<SegmentHome> {
+    ) -> Result<MadeFolder> {
         let home = self.home(partition);
-        match self.storage.create_dir(&home.dir) {
+        let made = match self.storage.create_dir(&home.dir) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 self.storage.list(&home.dir).map_err(|error| {
                     error.remedy("remove what stands there; it is no folder of the log")
                 })?;
+                MadeFolder::Present(home.clone())
             }
-            made => made?,
-        }
+            made => made.map(|()| MadeFolder::New(home.clone()))?,
+        };
         write_topic_id(&*self.storage, &home.dir, id)?;
-        Ok(home)
+        Ok(made)
+    }
+
+    /// A topic was closed and could not be deleted.
+    pub(super) fn note_leftovers(&mut self) {
+        self.has_leftovers = true;
     }
 
     /// Renames a partition's folder as Kafka does before it deletes one, so that a half-deleted partition is never opened as a whole one.
@@ -220,7 +237,8 @@ impl LogFolder {
     /// 1. wrote `stratalog.owner` with the looks that step 2 gives its witnesses, synced: "ours, unclean";
     /// 2. replaced each checkpoint: "ours, unclean", because either look of each is ours;
     /// 3. wrote the marker, synced: "ours, clean". Not while a folder stands here that only a broker can recover: a broker that finds the
-    ///    marker takes a torn tail in it for records, and does not start or loses what it acknowledges behind it.
+    ///    marker takes a torn tail in it for records, and does not start or loses what it acknowledges behind it. Nor beside what a
+    ///    deletion left.
     pub(super) fn close_clean(
         &mut self,
         partitions: &[(TopicPartition, ClosedFacts)],
@@ -249,6 +267,7 @@ impl LogFolder {
             checkpoint.write(&*self.storage, &self.dir, *name)?;
         }
         match self.owner.kafkas {
+            _ if self.has_leftovers => Ok(()),
             Kafkas::Clean => Marker::write(&*self.storage, &self.dir, self.owner.incarnation),
             Kafkas::Unclean => Ok(()),
         }

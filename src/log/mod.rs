@@ -17,22 +17,22 @@ mod topic;
 mod workers;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::directory::new_topic_id;
 use crate::error::{Error, ErrorKind, Result};
-use crate::partition::{Partition, PartitionCore, SharedByLog, TopicOptions};
+use crate::partition::{OpenFacts, Owner, Partition, PartitionCore, SharedByLog, TopicOptions};
 use crate::stats::Stats;
 use crate::storage::Storage;
 use crate::sync::{
     Mutex, RwLock,
     atomic::{AtomicBool, Ordering},
 };
-use crate::topic::{TopicName, TopicPartition};
+use crate::topic::{TopicId, TopicName, TopicPartition};
 
-use folder::LogFolder;
+use folder::{LogFolder, MadeFolder};
 pub use options::{LogBuilder, Maintenance};
 pub use report::RecoveryReport;
 pub use topic::Topic;
@@ -119,7 +119,8 @@ impl Log {
 
     /// Deletes a topic with all its records. Its partitions answer `Closed` from now on; readers at work finish their batch.
     ///
-    /// Durable on return: the topic is gone. A crash meanwhile leaves it whole, or leaves folders named `-delete`, which nothing opens.
+    /// Durable on return: the topic is gone. A crash meanwhile leaves it whole, or leaves folders named `-delete`, which nothing opens. So
+    /// does a failure: [`Log::topic`] opens what still stands, and the next open of the log recovers.
     ///
     /// # Errors
     /// `NotFound`; `Io`, `ReadOnly`; `Closed`.
@@ -231,14 +232,11 @@ impl LogCore {
         folder: &LogFolder,
         name: &TopicName,
         index: u32,
-        id: crate::topic::TopicId,
+        id: TopicId,
         options: &Arc<TopicOptions>,
     ) -> Result<Partition> {
         let name = TopicPartition::new(name.clone(), index)?;
-        let home = folder.make_partition_dir(&name, id)?;
-        let core =
-            PartitionCore::create(name, home, Arc::clone(options), Arc::clone(&self.shared))?;
-        Ok(Partition { core })
+        make_partition(folder, &self.shared, name, options, id)
     }
 
     pub(crate) fn set_topic_options(&self, topic: &TopicCore, options: TopicOptions) -> Result<()> {
@@ -292,16 +290,56 @@ impl LogCore {
         let topic = self.topics.write().remove(name).ok_or_else(|| {
             Error::new(ErrorKind::NotFound, format!("there is no topic {name}")).path_is(&*self.dir)
         })?;
-        let mut renamed = Vec::new();
-        for partition in topic.partitions.read().values() {
-            partition.core.close_for_deletion();
-            renamed.push(folder.rename_for_deletion(&partition.core.name)?);
+        let renamed = self.set_aside_for_deletion(&folder, &topic);
+        if renamed.is_err() {
+            folder.note_leftovers();
         }
-        self.storage.sync_dir(&self.dir)?;
+        let renamed = renamed?;
         for path in renamed {
             folder.remove_folder(&path)?;
         }
         self.storage.sync_dir(&self.dir)?;
         folder.forget_topic_options(name)
     }
+
+    /// Steps 1 and 2 of a deletion.
+    fn set_aside_for_deletion(
+        &self,
+        folder: &LogFolder,
+        topic: &TopicCore,
+    ) -> Result<Vec<PathBuf>> {
+        let partitions = topic.partitions.read();
+        for partition in partitions.values() {
+            partition.core.close_for_deletion();
+        }
+        let names = partitions.values().map(|partition| &partition.core.name);
+        let renamed = names.map(|name| folder.rename_for_deletion(name));
+        let renamed = renamed.collect::<Result<Vec<_>>>()?;
+        self.storage.sync_dir(&self.dir)?;
+        Ok(renamed)
+    }
+}
+
+/// A partition in a folder of its own. What stands there already, after a creation or a deletion that did not come to its end, is recovered.
+fn make_partition(
+    folder: &LogFolder,
+    shared: &Arc<SharedByLog>,
+    name: TopicPartition,
+    options: &Arc<TopicOptions>,
+    id: TopicId,
+) -> Result<Partition> {
+    let (options, shared) = (Arc::clone(options), Arc::clone(shared));
+    let core = match folder.make_partition_dir(&name, id)? {
+        MadeFolder::New(home) => PartitionCore::create(name, home, options, shared)?,
+        MadeFolder::Present(home) => {
+            let facts = OpenFacts {
+                owner: Owner::OursUnclean,
+                recovery_point: None,
+                log_start: None,
+                incarnation: folder.incarnation(),
+            };
+            PartitionCore::open(name, home, options, facts, shared)?.0
+        }
+    };
+    Ok(Partition { core })
 }

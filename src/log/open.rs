@@ -9,7 +9,7 @@ use super::housekeeper::Housekeeper;
 use super::options::LogBuilder;
 use super::report::RecoveryReport;
 use super::workers::Workers;
-use super::{Log, LogCore, TopicCore};
+use super::{Log, LogCore, TopicCore, make_partition};
 use crate::directory::{Reserve, new_topic_id, read_topic_id};
 use crate::error::{Error, ErrorKind, Result};
 use crate::partition::{
@@ -135,9 +135,8 @@ fn complete(
             continue;
         }
         let partition = TopicPartition::new(name.clone(), index)?;
-        let home = folder.make_partition_dir(&partition, id)?;
-        let core = PartitionCore::create(partition, home, Arc::clone(options), Arc::clone(shared))?;
-        partitions.insert(index, Partition { core });
+        let made = make_partition(folder, shared, partition, options, id)?;
+        partitions.insert(index, made);
         folder.sync()?;
     }
     Ok(())

@@ -43,3 +43,5 @@ mod simulation;
 mod source_text;
 mod spoiled;
 mod stress;
+#[cfg(feature = "sim")]
+mod topics;
