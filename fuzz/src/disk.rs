@@ -288,11 +288,11 @@ fn check(read: impl Fn(Start) -> stratalog::Result<Cursor>, end: Offset, expect:
 }
 
 /// All records of a cursor; each gap once, and offsets that ascend.
-fn whole(mut cursor: Cursor, expect: Expect) -> Records {
+fn whole(cursor: Cursor, expect: Expect) -> Records {
     let mut behind = 0;
     let mut found = Vec::new();
     let mut errors = 0;
-    while let Some(record) = cursor.next() {
+    for record in cursor {
         match record {
             Ok(record) => {
                 assert!(record.offset().get() >= behind, "offsets ascend");

@@ -17,7 +17,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: [Target; 18] = [
     ("batch", batch::run),
     ("checkpoint", |data| {
-        small_file::run(SmallFile::Checkpoint, data)
+        small_file::run(SmallFile::Checkpoint, data);
     }),
     ("codec_gzip", codec::gzip),
     ("codec_lz4", codec::lz4),
@@ -26,27 +26,27 @@ pub const TARGETS: [Target; 18] = [
     ("directory", directory::run),
     ("facts", |data| small_file::run(SmallFile::Facts, data)),
     ("identity", |data| {
-        small_file::run(SmallFile::Identity, data)
+        small_file::run(SmallFile::Identity, data);
     }),
     ("leader_epochs", |data| {
-        small_file::run(SmallFile::LeaderEpochs, data)
+        small_file::run(SmallFile::LeaderEpochs, data);
     }),
     ("offset_index", |data| {
-        small_file::run(SmallFile::OffsetIndex, data)
+        small_file::run(SmallFile::OffsetIndex, data);
     }),
     ("owner", |data| small_file::run(SmallFile::Owner, data)),
     ("producer_snapshot", |data| {
-        small_file::run(SmallFile::ProducerSnapshot, data)
+        small_file::run(SmallFile::ProducerSnapshot, data);
     }),
     ("round_trip", round_trip::run),
     ("segment_list", |data| {
-        small_file::run(SmallFile::SegmentList, data)
+        small_file::run(SmallFile::SegmentList, data);
     }),
     ("time_index", |data| {
-        small_file::run(SmallFile::TimeIndex, data)
+        small_file::run(SmallFile::TimeIndex, data);
     }),
     ("topics", |data| small_file::run(SmallFile::Topics, data)),
     ("txn_index", |data| {
-        small_file::run(SmallFile::TxnIndex, data)
+        small_file::run(SmallFile::TxnIndex, data);
     }),
 ];
