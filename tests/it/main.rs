@@ -45,3 +45,5 @@ mod spoiled;
 mod stress;
 #[cfg(feature = "sim")]
 mod topics;
+#[cfg(all(feature = "cli", unix))]
+mod torture;

@@ -10,7 +10,10 @@ mod append;
 mod inspection;
 mod lines;
 mod tail;
+#[cfg(unix)]
+mod torture;
 
+use std::fs::TryLockError;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -25,7 +28,7 @@ struct Arguments {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 2 wrong use, 10 I/O, 11 disk full, 12 damage found, 13 locked, \
+const EXIT_CODES: &str = "Exit codes: 0 done, 2 wrong use, 10 I/O, 11 disk full, 12 damage found or a promise broken, 13 locked, \
 14 closed after an earlier failure, 15 invalid argument, 16 unsupported format, 17 over a limit";
 
 #[derive(Subcommand)]
@@ -58,12 +61,20 @@ enum Command {
         /// The partition's directory, e.g. data/user_clicks-0.
         dir: PathBuf,
     },
+    /// Tries your settings on your disk: kills a writer again and again, and compares all that was acknowledged.
+    #[cfg(unix)]
+    Torture(torture::Options),
+    /// The writer that `torture` kills.
+    #[cfg(unix)]
+    #[command(name = torture::child::COMMAND, hide = true)]
+    TortureChild(torture::child::Options),
 }
 
 /// How a command that ran to its end says it ended; the numbers are exit codes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Outcome {
     Done = 0,
+    /// Damage was found, or a promise was broken.
     Damage = 12,
     /// Old message formats, or codecs that this build leaves out.
     Unsupported = 16,
@@ -81,6 +92,10 @@ fn main() -> ExitCode {
             json: _,
         } => inspection::offsets(&dir, &targets),
         Command::Verify { dir } => inspection::verify(&dir),
+        #[cfg(unix)]
+        Command::Torture(options) => torture::run(&options),
+        #[cfg(unix)]
+        Command::TortureChild(options) => torture::child::run(&options),
     };
     match done {
         Ok(outcome) => ExitCode::from(outcome as u8),
@@ -105,6 +120,13 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 fn exit_code(error: &anyhow::Error) -> u8 {
     let mut causes = error.chain();
     let Some(error) = causes.find_map(|cause| cause.downcast_ref::<stratalog::Error>()) else {
+        let is_locked = |cause: &TryLockError| matches!(cause, TryLockError::WouldBlock);
+        if error
+            .chain()
+            .any(|cause| cause.downcast_ref().is_some_and(is_locked))
+        {
+            return 13;
+        }
         let is_io = error.chain().any(|cause| cause.is::<std::io::Error>());
         return if is_io { 10 } else { 15 };
     };
