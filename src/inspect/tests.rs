@@ -434,6 +434,27 @@ fn an_index_of_aborted_transactions_is_held_against_the_markers() {
 }
 
 #[test]
+fn every_flipped_bit_in_a_sealed_index_of_aborted_transactions_is_found() {
+    let place = Place::new();
+    let (log, partition) = place.open();
+    transact(&partition, 1, Some(0), None);
+    transact(&partition, 1, None, Some(ControlKind::Abort));
+    place.append(&partition, 0..40);
+    log.close().expect("close");
+    assert_eq!(place.findings(), []);
+    let name = place.names_like(".txnindex").pop().expect("an index");
+    let bytes = place.read(&name);
+    for bit in 0..bytes.len() * 8 {
+        let mut spoiled = bytes.clone();
+        spoiled[bit / 8] ^= 1 << (bit % 8);
+        place.write(&name, &spoiled);
+        assert!(place.is_damaged(), "bit {bit}");
+    }
+    place.write(&name, &bytes);
+    assert_eq!(place.findings(), []);
+}
+
+#[test]
 fn offsets_are_those_of_the_marks_and_of_the_first_segment_that_may_match() {
     let place = closed();
     let at = |ms: i64| (START_MS + ms).to_string();

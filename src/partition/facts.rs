@@ -415,11 +415,16 @@ fn decode_slot(slot: &[u8]) -> Option<(Facts, u64)> {
     Some((facts, number(SEQUENCE_AT)?))
 }
 
-/// An entry: base u64, end u64, sealed-at i64, prefix CRC u32 (0: not known), CRC-32 of what stands before it.
+/// An entry: base u64, from there to the end u32, CRC-32 of the index of aborted transactions u32 (0: there is none), sealed-at i64, prefix
+/// CRC u32 (0: not known), CRC-32 of what stands before it.
 fn encode_entry(sealed: &SealedFacts) -> [u8; ENTRY_BYTES] {
     let mut entry = [0; ENTRY_BYTES];
     put(&mut entry, 0, &sealed.base.get().to_le_bytes());
-    put(&mut entry, 8, &sealed.end.get().to_le_bytes());
+    // A segment spans less than 2^31 offsets.
+    let span = u32::try_from(sealed.end.distance_from(sealed.base)).unwrap_or(u32::MAX);
+    put(&mut entry, 8, &span.to_le_bytes());
+    let aborted_crc = sealed.aborted_crc.unwrap_or(0);
+    put(&mut entry, 12, &aborted_crc.to_le_bytes());
     put(&mut entry, 16, &sealed.sealed_at.as_millis().to_le_bytes());
     put(
         &mut entry,
@@ -439,13 +444,15 @@ fn decode_entry(entry: &[u8]) -> Option<SealedFacts> {
         return None;
     }
     let base = Offset::new(u64::from_le_bytes(get(entry, 0)?)).ok()?;
-    let end = Offset::new(u64::from_le_bytes(get(entry, 8)?)).ok()?;
-    let prefix_crc = u32::from_le_bytes(get(entry, 24)?);
-    (base <= end).then_some(SealedFacts {
+    let span = u32::from_le_bytes(get(entry, 8)?);
+    let end = Offset::new(base.get().checked_add(u64::from(span))?).ok()?;
+    let known = |crc: u32| (crc != 0).then_some(crc);
+    Some(SealedFacts {
         base,
         end,
         sealed_at: Timestamp::from_millis(i64::from_le_bytes(get(entry, 16)?)),
-        prefix_crc: (prefix_crc != 0).then_some(prefix_crc),
+        prefix_crc: known(u32::from_le_bytes(get(entry, 24)?)),
+        aborted_crc: known(u32::from_le_bytes(get(entry, 12)?)),
     })
 }
 

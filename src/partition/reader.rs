@@ -8,6 +8,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::truncate::aborted_by_the_log;
 use super::{Published, ReadUpTo, Snapshot};
 use crate::batch::{RecordBatch, StoredRecord};
 use crate::error::{Error, ErrorKind, Gap, GapCause, Result};
@@ -98,7 +99,15 @@ impl PartitionReader {
         let first = snapshot.segment_for(range.start).unwrap_or(0);
         let mut found = Vec::new();
         for segment in snapshot.segments.iter().skip(first) {
-            let (here, is_enough) = segment.aborted(range.clone())?;
+            let (here, is_enough) = match segment.aborted(range.clone()) {
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    let start = snapshot.watermarks.start;
+                    let aborted = aborted_by_the_log(&snapshot.segments, start, segment)?;
+                    segment.keep_aborted(&aborted);
+                    segment.aborted(range.clone())?
+                }
+                found => found?,
+            };
             found.extend(here);
             if is_enough {
                 break;

@@ -11,7 +11,8 @@ use crate::limits;
 use crate::offset::Offset;
 use crate::producers::Producers;
 use crate::segment::{
-    ActiveSegment, FileName, OffsetRule, SegmentFiles, SegmentHome, Step, rebuild,
+    AbortedTransaction, ActiveSegment, FileName, OffsetRule, SegmentFiles, SegmentHome, Step,
+    rebuild,
 };
 use crate::storage::replace_file;
 
@@ -316,6 +317,22 @@ fn snapshots(home: &SegmentHome) -> Result<Vec<Offset>> {
         .collect();
     offsets.sort_unstable();
     Ok(offsets)
+}
+
+/// The aborted transactions whose marker stands in a sealed segment, from the log and the producers' state at its base.
+pub(super) fn aborted_by_the_log(
+    segments: &[Arc<SegmentFiles>],
+    start: Offset,
+    segment: &Arc<SegmentFiles>,
+) -> Result<Vec<AbortedTransaction>> {
+    let mut producers = replay_producers(segment.home(), segments, start, segment.base())?;
+    let mut aborted = Vec::new();
+    let range = segment.base()..segment.end();
+    replay(std::slice::from_ref(segment), range, &mut |batch| {
+        let marker = batch.control_marker().unwrap_or_default();
+        aborted.extend(producers.apply(batch.header(), marker.as_ref()));
+    })?;
+    Ok(aborted)
 }
 
 /// The producers as they are at `end`: the newest snapshot that can be read, and the batches behind it.

@@ -75,8 +75,15 @@ impl IndexCheck {
             check.largest = entries.is_some().then(Largest::default);
             check.times = check.fitting(FileName::TimeIndex(base), entries);
         }
-        if let Some(bytes) = check.read(home, FileName::TxnIndex(base))? {
+        let aborted = check.read(home, FileName::TxnIndex(base))?;
+        if aborted.is_none() && !files.aborted_are_as_sealed(&[]) {
+            check.fault(FileName::TxnIndex(base), "the file is missing");
+        }
+        if let Some(bytes) = aborted {
             let entries = txn_index::decode(&bytes, base, end);
+            if !files.aborted_are_as_sealed(&bytes) {
+                check.fault(FileName::TxnIndex(base), "it is not as it was sealed");
+            }
             check.aborted = check.fitting(FileName::TxnIndex(base), entries);
         }
         Ok(check)
@@ -164,7 +171,10 @@ impl IndexCheck {
             .filter(|entry| entry.last <= last)
         {
             is_listed = match ended {
-                Ended::Aborted { producer, .. } => entry.last == last && entry.producer == producer,
+                Ended::Aborted { producer, first } => {
+                    let is_first = first.is_none_or(|first| entry.first == first);
+                    entry.last == last && entry.producer == producer && is_first
+                }
                 Ended::Nothing => false,
             };
             if !is_listed {

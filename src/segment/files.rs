@@ -4,7 +4,8 @@
 //! derived from the log and never evidence: one that is missing or does not fit the segment is derived anew in memory, and
 //! a walk that starts where an index says checks that it may.
 
-use std::ops::Range;
+mod aborted;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use super::offset_index::{self, OffsetEntry};
 use super::open_files::FileKey;
 use super::scan::{Claim, OffsetRule, Step, WalkStart, Walker};
 use super::time_index::{self, TimeEntry};
-use super::{AbortedTransaction, FileName, SegmentHome, rebuild, txn_index};
+use super::{AbortedTransaction, FileName, SegmentHome, rebuild};
 use crate::batch::{BatchHeader, HEADER_BYTES};
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::{FilePosition, Offset};
@@ -23,9 +24,6 @@ use crate::sync::{
     atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering},
 };
 use crate::timestamp::Timestamp;
-
-/// What is read of an index of aborted transactions: two million of them.
-const MOST_TXN_INDEX_BYTES: u64 = 64 << 20;
 
 /// What is known of a sealed segment before any of its files is opened.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +54,8 @@ pub(crate) struct SegmentFiles {
     is_named: AtomicBool,
     is_removed: AtomicBool,
     indexes: RwLock<Indexes>,
+    /// Of the `.txnindex`, as it was noted when the segment was sealed.
+    aborted_crc: OnceLock<u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -124,7 +124,12 @@ impl SegmentFiles {
             is_named: AtomicBool::new(false),
             is_removed: AtomicBool::new(false),
             indexes: RwLock::new(indexes),
+            aborted_crc: OnceLock::new(),
         }
+    }
+
+    pub(crate) fn home(&self) -> &SegmentHome {
+        &self.home
     }
 
     pub(crate) fn base(&self) -> Offset {
@@ -314,44 +319,6 @@ impl SegmentFiles {
             return Ok(first(growing.sparse()));
         }
         Ok(first(&self.offsets()?))
-    }
-
-    /// Aborted transactions of this segment's `.txnindex` that overlap `range`, and whether the search may end here
-    /// (an entry whose last stable offset is at or above `range.end` was met).
-    ///
-    /// # Errors
-    /// `Corrupt` when the file does not fit the segment: it cannot be derived without the producers' state.
-    pub(crate) fn aborted(&self, range: Range<Offset>) -> Result<(Vec<AbortedTransaction>, bool)> {
-        let loaded = match &*self.indexes.read() {
-            Indexes::Growing(growing) => {
-                return Ok(txn_index::overlapping(growing.aborted(), &range));
-            }
-            Indexes::OnDisk(loaded) => loaded.aborted.clone(),
-        };
-        let entries = match loaded {
-            Some(entries) => entries,
-            None => {
-                let entries: Arc<[AbortedTransaction]> = self.read_aborted()?.into();
-                self.keep(|loaded| loaded.aborted = Some(Arc::clone(&entries)));
-                entries
-            }
-        };
-        Ok(txn_index::overlapping(&entries, &range))
-    }
-
-    pub(super) fn read_aborted(&self) -> Result<Vec<AbortedTransaction>> {
-        let name = FileName::TxnIndex(self.base);
-        let Some(bytes) = self.home.read_index(name, MOST_TXN_INDEX_BYTES)? else {
-            return Ok(Vec::new());
-        };
-        txn_index::decode(&bytes, self.base, self.end()).ok_or_else(|| {
-            Error::new(
-                ErrorKind::Corrupt,
-                "the index of aborted transactions does not fit its segment",
-            )
-            .path_is(self.home.path(name))
-            .remedy("open the log for writing: it is derived anew from the segments")
-        })
     }
 
     /// Brings everything written before the call to the medium. The first sync of a segment is `sync_all` of the `.log`

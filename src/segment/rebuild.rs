@@ -213,6 +213,7 @@ impl Rebuilt {
             end: self.end,
             sealed_at,
             prefix_crc: self.prefix_crc(),
+            aborted_crc: txn_index::checksum(aborted),
         })
     }
 }

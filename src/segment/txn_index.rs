@@ -111,6 +111,11 @@ pub(super) fn encode(entries: &[AbortedTransaction]) -> Vec<u8> {
     entries.iter().flat_map(|entry| entry.encode()).collect()
 }
 
+/// Of the file with these entries; `None` when there is none.
+pub(super) fn checksum(entries: &[AbortedTransaction]) -> Option<u32> {
+    (!entries.is_empty()).then(|| crc32fast::hash(&encode(entries)))
+}
+
 /// The entries that overlap `range`, and whether the search may end here: an entry whose last stable offset is at or
 /// above `range.end` was met (`TransactionIndex.collectAbortedTxns`).
 pub(super) fn overlapping(

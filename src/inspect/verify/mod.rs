@@ -143,6 +143,7 @@ impl Verification {
             return Ok(Work::GoOn);
         };
         walker.hold_against(self.surroundings.vouched_epochs.clone());
+        segment.vouch_for_aborted(self.surroundings.aborted_crc(base));
         let is_last = self.segments.is_empty();
         let is_vouched_for = self.surroundings.is_vouched_for(base);
         // The indexes of a segment that nobody has closed are not written yet.

@@ -59,6 +59,13 @@ impl Surroundings {
         self.unvouched_from.is_none_or(|from| base < from)
     }
 
+    /// The checksum of a sealed segment's index of aborted transactions, when we wrote last.
+    pub(super) fn aborted_crc(&self, base: Offset) -> Option<u32> {
+        let mut entries = self.list.entries.iter().rev();
+        let listed = entries.find(|entry| entry.base == base);
+        listed.filter(|_| self.torn_from.is_some())?.aborted_crc
+    }
+
     /// Whether the history knows a leader epoch. Those below its first were folded into that when the log start moved; without a history
     /// we write 0.
     pub(super) fn knows(&self, epoch: LeaderEpoch, is_ours: bool) -> bool {

@@ -43,6 +43,7 @@ fn sealed(base: u64) -> SealedFacts {
         end: at(base + 10),
         sealed_at: Timestamp::from_millis(1_000),
         prefix_crc: Some(99),
+        aborted_crc: Some(7),
     }
 }
 
@@ -146,6 +147,7 @@ fn a_bad_entry_of_the_list_costs_only_itself() {
     let mut side = SideFiles::create(&home, facts(3)).unwrap();
     let unknown = SealedFacts {
         prefix_crc: None,
+        aborted_crc: Some(7),
         ..sealed(10)
     };
     let all = [sealed(0), unknown, sealed(20)];

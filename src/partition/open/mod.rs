@@ -487,6 +487,7 @@ impl<'a> Opener<'a> {
                 sealed_at: Some(sealed_at),
             };
             let files = SegmentFiles::sealed(self.home.clone(), shape);
+            files.vouch_for_aborted(listed.and_then(|entry| entry.aborted_crc));
             let derived = [
                 (DerivedFile::Index, segment.indexes()),
                 (DerivedFile::TxnIndex, segment.txn_index()),

@@ -547,6 +547,7 @@ impl Opener<'_> {
             end: rebuilt.end,
             sealed_at,
             prefix_crc: rebuilt.prefix_crc(),
+            aborted_crc: None,
         };
         let written = rebuilt.write_indexes(self.home, &scanned.aborted, sealed_at);
         let facts = match written {
@@ -561,6 +562,8 @@ impl Opener<'_> {
             size_bytes,
             sealed_at: Some(sealed_at),
         };
-        Ok((SegmentFiles::sealed(self.home.clone(), shape), facts))
+        let files = SegmentFiles::sealed(self.home.clone(), shape);
+        files.vouch_for_aborted(facts.aborted_crc);
+        Ok((files, facts))
     }
 }

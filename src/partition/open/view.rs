@@ -72,7 +72,9 @@ pub(crate) fn open_read_only(
             is_log_end = seen.is_log_end;
         }
         end = shape.end;
-        segments.push(SegmentFiles::sealed(home.clone(), shape));
+        let files = SegmentFiles::sealed(home.clone(), shape);
+        files.vouch_for_aborted(listed.and_then(|entry| entry.aborted_crc));
+        segments.push(files);
         if is_log_end {
             break;
         }

@@ -56,6 +56,8 @@ pub(crate) struct SealedFacts {
     pub(crate) sealed_at: Timestamp,
     /// `None` when not all batches were read since the segment was opened: after a clean open only the tail is.
     pub(crate) prefix_crc: Option<u32>,
+    /// CRC-32 of the index of aborted transactions; `None` without one.
+    pub(crate) aborted_crc: Option<u32>,
 }
 
 /// What the indexes of a growing segment say of a roll.
@@ -445,7 +447,11 @@ impl ActiveSegment {
             end: self.next_offset,
             sealed_at,
             prefix_crc: self.files.read_growing(GrowingIndexes::prefix_crc),
+            aborted_crc: self
+                .files
+                .read_growing(|growing| txn_index::checksum(growing.aborted())),
         };
+        self.files.vouch_for_aborted(facts.aborted_crc);
         Ok((self.finish(written, Some(sealed_at)), facts))
     }
 

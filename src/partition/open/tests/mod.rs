@@ -808,6 +808,54 @@ fn an_index_of_aborted_transactions_that_does_not_fit_is_derived_anew() {
     );
 }
 
+/// Promise 13: what is read committed is the same, whatever became of the list of what was aborted.
+#[test]
+fn a_spoiled_index_of_aborted_transactions_changes_no_answer() {
+    let storage = Memory::new();
+    let bench = new_bench(&storage, &options());
+    fill(&bench.partition, 0, 3);
+    abort_a_transaction(bench.core());
+    fill(&bench.partition, 0, 40);
+    let all = Offset::ZERO..bench.partition.watermarks().end;
+    let expected = bench.partition.reader().aborted(all.clone()).unwrap();
+    assert_eq!(expected.len(), 1);
+    bench.core().close().unwrap();
+    drop(bench);
+    let path = path(FileName::TxnIndex(Offset::ZERO));
+    let whole = crate::storage::read_small_file(&storage, &path, 100);
+    let whole = whole.unwrap().unwrap();
+    let check = |what: &str| {
+        let (reader, _) = view(&storage, Owner::OursClean);
+        assert_eq!(
+            reader.aborted(all.clone()).unwrap(),
+            expected,
+            "view, {what}"
+        );
+        let (partition, report) = open(&storage, Owner::OursClean);
+        let aborted = partition.reader().aborted(all.clone());
+        assert_eq!(aborted.unwrap(), expected, "{what} {report}");
+        partition.core.close().unwrap();
+    };
+    let write = |bytes: &[u8]| {
+        let staged = Path::new(DIR).join("spoiled");
+        let file = storage.create(&staged).unwrap();
+        file.write_at(bytes, 0).unwrap();
+        storage.rename(&staged, &path).unwrap();
+    };
+    for bit in 0..whole.len() * 8 {
+        let mut spoiled = whole.clone();
+        spoiled[bit / 8] ^= 1 << (bit % 8);
+        write(&spoiled);
+        check(&format!("bit {bit}"));
+    }
+    for len in 0..whole.len() {
+        write(&whole[..len]);
+        check(&format!("cut to {len}"));
+    }
+    storage.remove(&path).unwrap();
+    check("removed");
+}
+
 #[test]
 fn a_cut_that_came_back_below_the_recovery_point_shows_each_record_once() {
     let storage = Memory::new();
