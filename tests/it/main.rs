@@ -35,6 +35,7 @@ mod log;
 mod modelled;
 #[cfg(feature = "sim")]
 mod owner;
+mod promises;
 mod read_only;
 mod recovery_chapter;
 mod repository;
@@ -47,3 +48,4 @@ mod stress;
 mod topics;
 #[cfg(all(feature = "cli", unix))]
 mod torture;
+mod worst_days;

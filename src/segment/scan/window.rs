@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::error::Result;
 use crate::limits::READ_BUFFER_BYTES;
+use crate::offset::FilePosition;
 use crate::storage::StorageFile;
 
 /// What the first read brings: who looks for one record reads little more, and a scan soon reads whole buffers.
@@ -85,7 +86,7 @@ impl Window {
             place.copy_from_slice(held);
             return Ok(place.len());
         }
-        self.file.read_at(place, position)
+        read_at(&*self.file, place, position)
     }
 
     fn cover(&mut self, position: u64, wanted: usize, end: u64) -> Result<std::ops::Range<usize>> {
@@ -115,7 +116,7 @@ impl Window {
         self.filled = 0;
         let room = read_bytes.min(buffer.len());
         let (place, _) = buffer.split_at_mut(room);
-        let read = self.file.read_at(place, position);
+        let read = read_at(&*self.file, place, position);
         self.buffer = buffer.freeze();
         self.filled = read?.min(room);
         Ok(())
@@ -150,6 +151,15 @@ impl Window {
         }
         new_buffer(bytes)
     }
+}
+
+/// A read whose failure tells where in the file it was.
+fn read_at(file: &dyn StorageFile, place: &mut [u8], position: u64) -> Result<usize> {
+    let read = file.read_at(place, position);
+    read.map_err(|error| match u32::try_from(position) {
+        Ok(position) => error.at(FilePosition::new(position)),
+        Err(_) => error,
+    })
 }
 
 /// Zeroed memory that can be taken back from `Bytes` without another allocation: splitting off the one byte more makes

@@ -731,6 +731,7 @@ mod crash;
 mod epochs;
 mod follower;
 mod kafka;
+mod rows;
 
 #[test]
 fn after_a_reboot_one_sync_replaces_the_copy() {
