@@ -157,6 +157,8 @@ impl Epochs {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn epoch(value: i32) -> LeaderEpoch {
@@ -311,5 +313,44 @@ mod tests {
         assert_eq!(list(&history), [(3, 12), (7, 20)]);
         assert_eq!(history.fold_start(at(50)), Change::Changed);
         assert_eq!(list(&history), [(7, 50)]);
+    }
+
+    fn history() -> impl Strategy<Value = Epochs> {
+        let step = (1i32..5, 0u64..20);
+        proptest::collection::vec(step, 0..12).prop_map(|steps| {
+            let (mut epochs, mut last, mut start) = (Epochs::default(), 0, 0);
+            for (up, on) in steps {
+                (last, start) = (last + up, start + on);
+                epochs.assign(epoch(last), at(start));
+            }
+            epochs
+        })
+    }
+
+    proptest! {
+        #![proptest_config(crate::laws::config())]
+
+        #[test]
+        fn a_history_reads_back_ascends_and_outlives_a_cut_and_a_new_start(epochs in history(), cut in 0u64..300, start in 0u64..300) {
+            prop_assert_eq!(list(&Epochs::parse(&epochs.to_text()).unwrap()), list(&epochs));
+            prop_assert!(list(&epochs).is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1));
+            let mut left = epochs.clone();
+            left.cut_end(at(cut));
+            let below = list(&epochs).into_iter().filter(|(_, from)| *from < cut).collect::<Vec<_>>();
+            prop_assert_eq!(list(&left), below);
+            let mut folded = epochs.clone();
+            folded.fold_start(at(start));
+            for offset in start..start + 20 {
+                prop_assert_eq!(folded.epoch_at(at(offset)), epochs.epoch_at(at(offset)), "at {}", offset);
+            }
+        }
+
+        #[test]
+        fn any_text_is_a_history_that_reads_back_or_a_named_fault(lines in proptest::collection::vec("[0-9-]{1,4} [0-9]{1,4}|.{0,9}", 0..6), count in 0usize..6) {
+            let text = format!("0\n{count}\n{}", lines.join("\n"));
+            if let Ok(epochs) = Epochs::parse(&text) {
+                prop_assert_eq!(list(&Epochs::parse(&epochs.to_text()).unwrap()), list(&epochs));
+            }
+        }
     }
 }

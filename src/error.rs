@@ -157,10 +157,11 @@ impl Error {
         self.0.available.clone()
     }
 
-    /// The file, when one is to blame.
+    /// The file, when one is to blame; of a `Failed` error that of the first cause.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
-        self.0.path.as_deref()
+        let cause = || self.source_dyn()?.downcast_ref::<Self>()?.path();
+        self.0.path.as_deref().or_else(cause)
     }
 
     /// The byte in that file, when one is to blame.

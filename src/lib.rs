@@ -44,6 +44,8 @@ struct Readme;
 // floor 0: words
 mod error;
 mod ids;
+#[cfg(test)]
+mod laws;
 pub mod limits;
 mod offset;
 mod stats;

@@ -114,6 +114,8 @@ impl Checkpoint {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::storage::Memory;
 
@@ -167,6 +169,35 @@ mod tests {
         ] {
             let found = Checkpoint::parse(content).expect_err(what);
             assert!(found.contains(what), "{found}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(crate::laws::config())]
+
+        #[test]
+        fn any_checkpoint_reads_back_and_any_text_is_one_or_a_named_fault(
+            entries in proptest::collection::btree_map(("[a-zA-Z0-9._-]{1,20}", 0u32..100), 0u64..1 << 62, 0..8),
+            other in ".{0,40}",
+            lines in proptest::collection::vec("[a-z.]{0,3} [0-9]{0,2} [0-9-]{0,4}", 0..4),
+        ) {
+            let mut checkpoint = Checkpoint::default();
+            for ((topic, index), offset) in &entries {
+                if let Ok(topic) = TopicName::new(topic)
+                    && let Ok(name) = TopicPartition::new(topic, *index)
+                {
+                    checkpoint.set(name, Offset::new(*offset).unwrap());
+                }
+            }
+            let read = Checkpoint::parse(checkpoint.to_text().as_bytes()).unwrap();
+            prop_assert_eq!(read.to_text(), checkpoint.to_text());
+            let text = format!("0\n{}\n{}\n", lines.len(), lines.join("\n"));
+            for text in [other, text] {
+                if let Ok(checkpoint) = Checkpoint::parse(text.as_bytes()) {
+                    let again = Checkpoint::parse(checkpoint.to_text().as_bytes()).unwrap();
+                    prop_assert_eq!(again.to_text(), checkpoint.to_text());
+                }
+            }
         }
     }
 }

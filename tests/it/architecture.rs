@@ -15,6 +15,7 @@ const FLOORS: &[(u8, &[&str])] = &[
         &[
             "error",
             "ids",
+            "laws",
             "limits",
             "offset",
             "stats",

@@ -30,7 +30,10 @@ mod kafka_written;
 #[cfg(target_os = "linux")]
 mod kernel;
 mod kill;
+mod laws;
 mod log;
+#[cfg(feature = "sim")]
+mod model;
 #[cfg(feature = "sim")]
 mod modelled;
 #[cfg(feature = "sim")]

@@ -1,14 +1,12 @@
 //! What holds for every batch, by random ones.
 
-use std::hash::{BuildHasher, RandomState};
-
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
 use super::hostile::with_payload;
 use super::*;
+use crate::laws::config;
 
 type Bytes4 = Option<Vec<u8>>;
 
@@ -49,26 +47,6 @@ fn push(builder: &mut RecordBatchBuilder, sample: &Sample, timed: bool) {
         timestamp: timed.then(|| Timestamp::from_millis(sample.time)),
     };
     builder.push(record).unwrap();
-}
-
-/// A failing run prints the seed; `SEED=<number>` runs the same cases again, `CASES=<number>` more of them.
-#[allow(clippy::print_stdout, reason = "a failing run must tell its seed")]
-fn config() -> ProptestConfig {
-    let number = |name: &str| {
-        std::env::var(name)
-            .ok()
-            .and_then(|text| text.parse::<u64>().ok())
-    };
-    let seed = number("SEED").unwrap_or_else(|| RandomState::new().hash_one(0u8));
-    println!("SEED={seed}");
-    ProptestConfig {
-        cases: number("CASES")
-            .and_then(|cases| u32::try_from(cases).ok())
-            .unwrap_or(1_000),
-        rng_seed: RngSeed::Fixed(seed),
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
 }
 
 proptest! {

@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::segment::OpenFiles;
 use crate::storage::{Memory, Storage};
@@ -180,4 +182,64 @@ fn a_bad_entry_of_the_list_costs_only_itself() {
     side.update_synced(|_| {}).unwrap();
     let left = read_segment_list(&home).unwrap();
     assert_eq!(left.entries, [all[1], sealed(40), sealed(50)]);
+}
+
+fn any_offset() -> impl Strategy<Value = Offset> {
+    prop_oneof![0u64..100, 0..=Offset::MAX.get()].prop_map(at)
+}
+
+proptest! {
+    #![proptest_config(crate::laws::config())]
+
+    #[test]
+    fn a_slot_reads_back_and_one_flipped_bit_or_a_cut_makes_it_bad(
+        (log_start, recovery_point, durable_end) in (any_offset(), any_offset(), any_offset()),
+        dense_from in proptest::option::of(any_offset()),
+        epochs: Option<u32>,
+        (generation, boot_id, incarnation) in any::<(u64, [u8; 16], [u8; 16])>(),
+        sequence: u64,
+        at: prop::sample::Index,
+        bit in 0u32..8,
+    ) {
+        let facts = Facts {
+            log_start,
+            recovery_point,
+            durable_end,
+            generation,
+            dense_from,
+            epochs,
+            boot_id: BootId(boot_id),
+            incarnation: Incarnation(incarnation),
+        };
+        let slot = encode_slot(&facts, sequence);
+        prop_assert_eq!(decode_slot(&slot), Some((facts, sequence)));
+        let at = at.index(SLOT_BYTES);
+        prop_assert_eq!(decode_slot(&slot[..at]), None);
+        let mut flipped = slot;
+        flipped[at] ^= 1 << bit;
+        prop_assert_eq!(decode_slot(&flipped), None);
+    }
+
+    #[test]
+    fn an_entry_of_the_list_reads_back_and_one_flipped_bit_makes_it_bad(
+        base in any_offset(),
+        count in 0u64..1 << 31,
+        sealed_at: i64,
+        prefix_crc in proptest::option::of(1u32..),
+        aborted_crc in proptest::option::of(1u32..),
+        flipped: prop::sample::Index,
+        bit in 0u32..8,
+    ) {
+        let sealed = SealedFacts {
+            base: base.min(at(Offset::MAX.get() - count)),
+            end: base.saturating_add(count),
+            sealed_at: Timestamp::from_millis(sealed_at),
+            prefix_crc,
+            aborted_crc,
+        };
+        let mut entry = encode_entry(&sealed);
+        prop_assert_eq!(decode_entry(&entry), Some(sealed));
+        entry[flipped.index(ENTRY_BYTES)] ^= 1 << bit;
+        prop_assert_eq!(decode_entry(&entry), None);
+    }
 }

@@ -1,12 +1,9 @@
 //! What holds for every history of producers, tried on random ones.
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
-
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
 use super::*;
+use crate::laws::config;
 
 /// What happens next to the log.
 #[derive(Clone, Copy, Debug)]
@@ -45,22 +42,6 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
             .prop_map(|(id, kind, up, coordinator)| Event::End { id, kind, up, coordinator }),
     ];
     prop::collection::vec(event, 0..60)
-}
-
-/// A failing run prints the seed; `SEED=<number>` runs the same cases again.
-#[allow(clippy::print_stdout, reason = "a failing run must tell its seed")]
-fn config() -> ProptestConfig {
-    let given = std::env::var("SEED")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    let seed: u64 = given.unwrap_or_else(|| RandomState::new().hash_one(0u8));
-    println!("SEED={seed}");
-    ProptestConfig {
-        cases: 500,
-        rng_seed: RngSeed::Fixed(seed),
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
 }
 
 /// A batch that the leader took, as it stands in the log.

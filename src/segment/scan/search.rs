@@ -10,7 +10,7 @@
     clippy::unwrap_used
 )]
 
-use super::{BadKind, BadSpot, Footing, Walker};
+use super::{BadKind, BadSpot, Footing, OffsetRule, Walker};
 use crate::batch::header::MAGIC_AT;
 use crate::batch::{BatchHeader, HEADER_BYTES};
 use crate::error::Result;
@@ -33,7 +33,10 @@ impl Walker {
         index_positions: &[FilePosition],
     ) -> Result<Option<Offset>> {
         let start = spot.position.to_u64();
-        if let Some((lead, _)) = spot.next {
+        if let Some((lead, offset)) = spot.next {
+            if let Some(found) = self.jumped_over(start, lead.to_u64(), offset)? {
+                return Ok(self.go_on_at(found));
+            }
             if lead.to_u64() >= self.end {
                 return Ok(self.give_up());
             }
@@ -62,6 +65,32 @@ impl Walker {
             Some(found) => Ok(self.go_on_at(found)),
             None => Ok(self.give_up()),
         }
+    }
+
+    /// The next batch of a segment without holes, when a damaged length leads beyond it: by chance exactly to a later one, at
+    /// `lead`, or to the end. The count of offsets is told by the header and not by its length.
+    fn jumped_over(
+        &mut self,
+        start: u64,
+        lead: u64,
+        lead_offset: Offset,
+    ) -> Result<Option<(u64, Offset)>> {
+        if self.rule != OffsetRule::Dense {
+            return Ok(None);
+        }
+        let Ok(header) = self.header_at(start)? else {
+            return Ok(None);
+        };
+        let count = header
+            .next_offset()
+            .get()
+            .saturating_sub(header.base_offset().get());
+        let behind = self.expected.saturating_add(count);
+        if lead < self.end && lead_offset <= behind {
+            return Ok(None);
+        }
+        let found = self.search(start.saturating_add(1), lead)?;
+        Ok(found.filter(|(_, offset)| *offset == behind))
     }
 
     fn go_on_at(&mut self, (position, offset): (u64, Offset)) -> Option<Offset> {

@@ -3,6 +3,7 @@
 mod active;
 mod indexes;
 mod kafka;
+mod laws;
 mod rebuild;
 #[cfg(feature = "sim")]
 mod sim;
