@@ -642,10 +642,11 @@ fn a_log_view_lists_topics_and_writes_nothing() {
         partition.cursor(Start::Earliest).expect("a cursor").count(),
         40
     );
-    assert_eq!(
-        partition.segments().expect("readable").len(),
-        place.names_like(".log").len()
-    );
+    let segments = partition.segments().expect("readable");
+    assert_eq!(segments.len(), place.names_like(".log").len());
+    let (last, sealed) = segments.split_last().expect("several");
+    assert!(sealed.iter().all(|segment| segment.sealed_at().is_some()));
+    assert_eq!(last.sealed_at(), None, "it is not sealed");
     assert_eq!(place.names(), before);
     assert_eq!(place.findings(), []);
 }

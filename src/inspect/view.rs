@@ -193,10 +193,10 @@ impl PartitionView {
         self.reader.published.watermarks()
     }
 
-    /// The first offset whose record has a time of `at` or later.
+    /// The first offset whose record has a time of `at` or later. What is damaged has no time, and is passed.
     ///
     /// # Errors
-    /// `Io`, `Gap`.
+    /// `Io`; `NotFound` when the writer has removed a segment since the last look: [`PartitionView::refresh`], and ask again.
     pub fn offset_for(&self, at: Timestamp) -> Result<Option<Offset>> {
         let found = self.reader.offset_for(at, Search::AllSegments)?;
         Ok(found.map(|found| found.offset))

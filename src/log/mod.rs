@@ -134,7 +134,7 @@ impl Log {
         &self.core.recovery
     }
 
-    /// Does background work on this thread for about as long as `budget`: syncs what was asked for, prepares, rolls what is old, trims.
+    /// Does background work on this thread for about as long as `budget`: syncs what was asked for, rolls what is old, trims.
     /// The only one who does under [`Maintenance::Manual`]; beside the log's threads it does no harm.
     ///
     /// # Errors

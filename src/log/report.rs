@@ -86,7 +86,7 @@ impl fmt::Display for RecoveryReport {
             self.elapsed, self.owner.letter, self.owner.when, self.owner.reason
         )?;
         for partition in &self.partitions {
-            writeln!(f, "{}", partition.name)?;
+            writeln!(f, "{partition}")?;
         }
         for name in &self.left_alone {
             writeln!(f, "left alone: {name}")?;

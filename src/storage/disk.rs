@@ -317,6 +317,7 @@ mod unix {
                 Errno::LOOP | Errno::MLINK | Errno::NXIO | Errno::OPNOTSUPP | Errno::ISDIR => {
                     no_regular_file(path).caused_by(io::Error::from(errno))
                 }
+                Errno::ACCESS | Errno::PERM if flags == OFlags::RDONLY => unreadable(path, errno),
                 _ => Error::io("open the file", path, errno.into()),
             },
         )?;
@@ -326,6 +327,14 @@ mod unix {
             FileType::RegularFile => Ok(file.into()),
             _ => Err(no_regular_file(path)),
         }
+    }
+
+    /// Whoever may not even read is not told to read with a view.
+    fn unreadable(path: &Path, errno: Errno) -> Error {
+        Error::new(ErrorKind::Io, "this process may not read here")
+            .path_is(path)
+            .caused_by(io::Error::from(errno))
+            .remedy("let it read the file and enter the directory")
     }
 
     fn no_regular_file(path: &Path) -> Error {
@@ -344,6 +353,7 @@ mod unix {
                     .caused_by(io::Error::from(errno))
                     .remedy("name the directory itself; a link is never followed"))
             }
+            Err(errno @ (Errno::ACCESS | Errno::PERM)) => Err(unreadable(path, errno)),
             Err(errno) => Err(Error::io("open the directory", path, errno.into())),
         }
     }

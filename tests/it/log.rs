@@ -469,6 +469,7 @@ fn files_and_folders_that_are_not_ours_are_left_alone_and_reported() {
     for name in ["notes.txt", "lost+found", "__consumer_offsets-0", "-delete"] {
         assert!(report.contains(name), "{name} is not in:\n{report}");
     }
+    assert!(report.contains("events-0: closed cleanly"), "{report}");
     assert_eq!(log.topics().len(), 1);
     log.close().expect("close");
     for file in &files {

@@ -184,3 +184,30 @@ fn a_read_only_medium_is_refused_for_writing_left_as_it_was_and_can_be_looked_at
         Medium::mount(kind).iter().for_each(check);
     }
 }
+
+/// Whoever may not even read is not told to make anything writable.
+#[test]
+fn a_directory_that_may_not_be_read_is_an_error_of_reading() {
+    let what = "a directory that may not be read";
+    if fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0) {
+        return battery::skip(what, "root may read everything");
+    }
+    let dir = TempDir::new().unwrap();
+    let log = dir.path().join("log");
+    write_log(&log);
+    let file = log.join("events-0").join(format!("{:020}.log", 0));
+    for hidden in [&file, &log.join("events-0"), &log] {
+        assert!(run("chmod", &["a-rx"], hidden));
+        let seen = Log::view(&log).and_then(|view| {
+            view.topic("events")?
+                .partition(0)?
+                .cursor(Start::Earliest)?
+                .next()
+                .unwrap()
+        });
+        assert!(run("chmod", &["u+rx"], hidden));
+        let error = seen.expect_err(what);
+        assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+        assert!(!error.to_string().contains("writable"), "{error}");
+    }
+}

@@ -61,7 +61,11 @@ pub(crate) fn open_read_only(
             base: surveyed.base,
             end: next.unwrap_or(surveyed.base.saturating_add(MAX_SEGMENT_OFFSET_SPAN)),
             size_bytes: surveyed.size_bytes,
-            sealed_at: Some(listed.map_or(surveyed.modified, |entry| entry.sealed_at)),
+            // Of the last one nobody knows whether it is sealed, unless it is noted.
+            sealed_at: match listed {
+                Some(entry) => Some(entry.sealed_at),
+                None => next.map(|_| surveyed.modified),
+            },
         };
         let mut is_log_end = false;
         if index >= from {

@@ -53,7 +53,7 @@ pub enum WritePath {
     Auto,
     /// `pwrite`.
     Positional,
-    /// A shared mapping of prepared space.
+    /// A shared mapping of prepared space. Not in this version: opening a log or a topic with it is `Unsupported`.
     Mapped,
 }
 
