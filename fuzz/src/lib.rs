@@ -24,7 +24,9 @@ pub const TARGETS: [Target; 18] = [
     ("codec_snappy", codec::snappy),
     ("codec_zstd", codec::zstd),
     ("directory", directory::run),
-    ("facts", |data| small_file::run(SmallFile::Facts, data)),
+    ("facts", |data| {
+        small_file::run(SmallFile::Facts, data);
+    }),
     ("identity", |data| {
         small_file::run(SmallFile::Identity, data);
     }),
@@ -34,7 +36,9 @@ pub const TARGETS: [Target; 18] = [
     ("offset_index", |data| {
         small_file::run(SmallFile::OffsetIndex, data);
     }),
-    ("owner", |data| small_file::run(SmallFile::Owner, data)),
+    ("owner", |data| {
+        small_file::run(SmallFile::Owner, data);
+    }),
     ("producer_snapshot", |data| {
         small_file::run(SmallFile::ProducerSnapshot, data);
     }),
@@ -45,7 +49,9 @@ pub const TARGETS: [Target; 18] = [
     ("time_index", |data| {
         small_file::run(SmallFile::TimeIndex, data);
     }),
-    ("topics", |data| small_file::run(SmallFile::Topics, data)),
+    ("topics", |data| {
+        small_file::run(SmallFile::Topics, data);
+    }),
     ("txn_index", |data| {
         small_file::run(SmallFile::TxnIndex, data);
     }),

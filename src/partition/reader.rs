@@ -252,10 +252,9 @@ impl BatchStream {
         }
         self.place = None;
         let Some(index) = snapshot.segment_for(self.at) else {
-            let Some(first) = snapshot.segments.first() else {
-                return Ok(Some(Look::Tail));
-            };
-            let gap = self.gap(self.at..first.base(), first.base(), GapCause::Missing);
+            let first = snapshot.segments.first();
+            let to = first.map_or(snapshot.watermarks.end, |first| first.base());
+            let gap = self.gap(self.at..to, to, GapCause::Missing);
             return Ok(Some(Look::Gap(gap)));
         };
         let Some(segment) = snapshot.segments.get(index) else {
@@ -343,10 +342,13 @@ impl BatchStream {
             Step::Bad(spot) => Some(spot.from),
             Step::End => None,
         };
+        let reaches_in =
+            |next| matches!(&step, Step::Batch(walked) if walked.batch.next_offset() > next);
         if let (Some(begins), Some(next)) = (begins, place.next)
-            && begins >= next
+            && (begins >= next || reaches_in(next))
         {
-            // A copy has its source's offsets. Anything above them is a damaged base offset, which no checksum covers.
+            // A copy has its source's offsets. A batch above them, or across its start, has a damaged base offset, which no checksum covers,
+            // or is not of this log.
             if begins == next || self.at >= next || !matches!(step, Step::Batch(_)) {
                 return Ok(self.segment_ended(snapshot));
             }
@@ -388,6 +390,8 @@ impl BatchStream {
                 let next = next?;
                 let path = place.segment.log_path();
                 let to = next.unwrap_or_else(|| snapshot.end_of(&place.segment));
+                // What follows in a file that is not this segment's says nothing of the next segment.
+                let to = to.min(place.next.unwrap_or(to));
                 // The bytes of an append are there a moment before the end that covers them.
                 let to = to.min(snapshot.watermarks.end);
                 if next.is_none() {

@@ -64,3 +64,31 @@ fn copy_into(
     }
     copy.sync_all()
 }
+
+/// Whether the segment at `next` starts with the very bytes that stand in the one at `base` between `from` and `to`: a copied tail whose
+/// source is not cut yet. Other bytes there are no copy.
+pub(crate) fn is_copied(
+    home: &SegmentHome,
+    base: Offset,
+    from: FilePosition,
+    to: FilePosition,
+    next: Offset,
+) -> Result<bool> {
+    let open = |base| {
+        let path = home.path(FileName::Log(base));
+        home.storage.open(&path, Access::Read)
+    };
+    let (source, copy) = (open(base)?, open(next)?);
+    let (mut ours, mut theirs) = (vec![0; STEP_BYTES], vec![0; STEP_BYTES]);
+    let mut at = from.to_u64();
+    while at < to.to_u64() {
+        let rest = usize::try_from(to.to_u64().saturating_sub(at)).unwrap_or(usize::MAX);
+        let len = source.read_at(&mut ours, at)?.min(rest);
+        let copied = copy.read_at(&mut theirs, at.saturating_sub(from.to_u64()))?;
+        if len == 0 || copied < len || ours.get(..len) != theirs.get(..len) {
+            return Ok(false);
+        }
+        at = at.saturating_add(len as u64);
+    }
+    Ok(true)
+}

@@ -26,7 +26,7 @@ use crate::storage::{Access, Storage, StorageFile};
 
 pub(crate) use active::{ActiveSegment, Reopened, SealedFacts};
 pub(crate) use check::{Ended, IndexCheck};
-pub(crate) use copy::copy_tail;
+pub(crate) use copy::{copy_tail, is_copied};
 pub(crate) use file_name::FileName;
 pub(crate) use files::{SegmentFiles, SegmentShape};
 pub(crate) use open_files::OpenFiles;

@@ -99,7 +99,11 @@ pub(super) fn decode(bytes: &[u8], base: Offset, end: Offset) -> Option<Vec<Abor
     for chunk in chunks {
         let entry = AbortedTransaction::decode(chunk)?;
         let ascends = entries.last().is_none_or(|before| entry.last > before.last);
-        if !ascends || entry.last < base || entry.last >= end || entry.first > entry.last {
+        let is_in_segment = entry.last >= base && entry.last < end;
+        // A marker that aborts nothing has no entry, so zeros are none either; and all behind a marker is undecided when it is written.
+        let is_possible =
+            entry.first < entry.last && entry.last_stable <= entry.last.saturating_add(1);
+        if !ascends || !is_in_segment || !is_possible {
             return None;
         }
         entries.push(entry);

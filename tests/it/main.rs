@@ -18,6 +18,7 @@ mod cli;
 mod corpus;
 #[cfg(feature = "sim")]
 mod crash;
+mod damage;
 mod driver;
 mod full_disk;
 mod handover;

@@ -258,17 +258,21 @@ impl Verification {
             self.bytes_before = total.saturating_sub(walk.segment.size().to_u64());
             return Ok(Work::Done);
         }
-        let next = walk
-            .walker
-            .skip(spot, &positions_above(&walk.segment, spot.position)?)?;
+        let is_vouched_for = self.surroundings.is_vouched_for(walk.segment.base());
+        let torn_from = self.surroundings.torn_from.filter(|_| !is_vouched_for);
+        let positions = positions_above(&walk.segment, spot.position)?;
+        let next = walk.walker.skip(spot, &positions)?;
+        // Damage that reaches above what was durable is the end there, too.
+        let next = next.filter(|to| torn_from.is_none_or(|from| *to <= from));
         let is_unfinished = matches!(spot.kind, BadKind::Incomplete | BadKind::ZeroTail);
         let is_tail = next.is_none() && self.segments.is_empty();
-        let kind = match is_unfinished && is_tail {
-            true if !self.surroundings.is_vouched_for(walk.segment.base()) => FindingKind::TornTail,
-            _ => FindingKind::Damaged,
+        // What was durable cannot be an unfinished write.
+        let kind = match is_unfinished && is_tail && torn_from.is_none() && !is_vouched_for {
+            true => FindingKind::TornTail,
+            false => FindingKind::Damaged,
         };
         let to = next.or_else(|| self.segments.front().map(|next| next.base()));
-        let to = to.unwrap_or(spot.from);
+        let to = to.or(torn_from).unwrap_or(spot.from);
         self.tell(Finding::new(kind, text).takes(spot.from, to, GapCause::Damaged));
         walk.pass(walk.walker.expected());
         Ok(match next {

@@ -9,7 +9,8 @@ use crate::error::Result;
 use crate::offset::Offset;
 use crate::partition::facts::{Facts, FactsFound, SegmentList, read_facts, read_segment_list};
 use crate::partition::recovery::{
-    Boot, DerivedFact, DerivedFile, DerivedPlan, FileState, Writer, derived_row,
+    Boot, ChainFact, ChainPlan, DerivedFact, DerivedFile, DerivedPlan, FileState, Link, TailFact,
+    TailPlan, Writer, chain_row, derived_row, tail_row,
 };
 use crate::segment::{Expectations, FileName, OffsetRule, SealedFacts, SegmentHome};
 use crate::storage::BootId;
@@ -180,6 +181,20 @@ impl Bounds {
             // What the list says is of an older state.
             list: SegmentList::default(),
         }
+    }
+
+    /// Whether the first segment starts above all that was durable: a crash while everything was being replaced.
+    pub(super) fn is_all_behind_a_hole(&self, survey: &Survey) -> bool {
+        let owner = self.owner;
+        let is_trusted = tail_row(TailFact::Start { owner }).plan == TailPlan::Trust;
+        let (Some(first), Some(known)) = (survey.segments.first(), self.known_end) else {
+            return false;
+        };
+        let link = match first.base > known.max(self.log_start) && !is_trusted {
+            true => Link::HoleAboveDurable,
+            false => Link::Meets,
+        };
+        chain_row(ChainFact::Link(link)).plan == ChainPlan::EndLogThere
     }
 
     /// The first segment that must be walked. One that starts right at the recovery point may be a copy of the tail of the one before,

@@ -187,6 +187,12 @@ impl Bounds {
             if entry.end <= self.log_start || above == 0 {
                 continue;
             }
+            // An entry of an earlier time, or of another log: where the segment below reaches across, nothing was lost.
+            let below = above.checked_sub(1).and_then(|i| survey.segments.get(i));
+            let reaches = below.and_then(|below| self.listed(below.base));
+            if reaches.is_none_or(|below| below.end > entry.base) {
+                continue;
+            }
             let link = ChainFact::Link(Link::Lost);
             debug_assert_eq!(chain_row(link).plan, ChainPlan::ReportMissing);
             let next = survey.segments.get(above).map_or(end, |next| next.base);

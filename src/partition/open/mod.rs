@@ -19,8 +19,8 @@ use std::sync::Arc;
 
 use super::facts::Facts;
 use super::recovery::{
-    ChainFact, ChainPlan, DerivedFact, DerivedFile, DerivedPlan, FileState, FirstSegment, Link,
-    TailFact, TailPlan, Writer, chain_row, derived_row, tail_row,
+    ChainFact, ChainPlan, DerivedFact, DerivedFile, DerivedPlan, FileState, FirstSegment, TailFact,
+    TailPlan, Writer, chain_row, derived_row, tail_row,
 };
 use super::{
     HighWatermark, Incarnation, Opening, PartitionCore, Parts, Published, SharedByLog, SideFiles,
@@ -272,7 +272,7 @@ impl<'a> Opener<'a> {
             &mut self.report,
         );
         self.report.owner = bounds.owner;
-        if self.is_all_behind_a_hole(&survey, &bounds) {
+        if bounds.is_all_behind_a_hole(&survey) {
             self.set_aside(&survey.segments)?;
             survey = Survey::read(self.home)?;
         }
@@ -285,20 +285,6 @@ impl<'a> Opener<'a> {
         let (placed, scanned_from) =
             self.place(&survey, &bounds, &mut fold, &mut are_epochs_known)?;
         self.assemble(&survey, &mut bounds, placed, scanned_from, fold, source)
-    }
-
-    /// Whether the first segment starts above all that was durable: a crash while everything was being replaced.
-    fn is_all_behind_a_hole(&self, survey: &Survey, bounds: &Bounds) -> bool {
-        let owner = bounds.owner;
-        let is_trusted = tail_row(TailFact::Start { owner }).plan == TailPlan::Trust;
-        let (Some(first), Some(known)) = (survey.segments.first(), bounds.known_end) else {
-            return false;
-        };
-        let link = match first.base > known.max(bounds.log_start) && !is_trusted {
-            true => Link::HoleAboveDurable,
-            false => Link::Meets,
-        };
-        chain_row(ChainFact::Link(link)).plan == ChainPlan::EndLogThere
     }
 
     /// No segment at all: an empty one is made, behind everything that is known to have been there.
@@ -373,6 +359,9 @@ impl<'a> Opener<'a> {
         if tail_row(TailFact::Start { owner }).plan == TailPlan::Trust {
             let base = survey.segments.last().map_or(Offset::ZERO, |s| s.base);
             match ActiveSegment::reopen(self.home.clone(), base, self.settings)? {
+                // No checksum covers a base offset: one that is raised would move the end, and what is appended there.
+                Reopened::Ready(active)
+                    if bounds.known_end.is_some_and(|e| e < active.next_offset()) => {}
                 Reopened::Ready(active) => {
                     let sealed = self.sealed_from_listing(survey, bounds, last)?;
                     let mut all = sealed.clone();

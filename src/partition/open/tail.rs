@@ -15,7 +15,7 @@ use crate::partition::recovery::{
 };
 use crate::segment::{
     AbortedTransaction, ActiveSegment, BadKind, BadSpot, FileName, GapKind, OffsetRule, Rebuilt,
-    SealedFacts, SegmentFiles, SegmentShape, copy_tail, rebuild,
+    SealedFacts, SegmentFiles, SegmentShape, copy_tail, is_copied, rebuild,
 };
 use crate::storage::Access;
 use crate::timestamp::Timestamp;
@@ -45,6 +45,15 @@ pub(super) struct Tail {
     kept_count: usize,
     /// Nothing can be read behind damage in the last segment: no append may follow there.
     last_is_lost: bool,
+}
+
+/// What stands behind the batches of a segment that takes no more appends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Rest {
+    /// Space that was made ahead, when the batches reach up to the next segment.
+    Prepared,
+    /// Damage, in the last segment; nobody need know how far it reached.
+    Lost,
 }
 
 /// What is shown after all was done.
@@ -85,14 +94,22 @@ impl Opener<'_> {
             self.report.scanned_segments = self.report.scanned_segments.saturating_add(1);
             let read = u64::from(segment.size_bytes);
             self.report.scanned_bytes = self.report.scanned_bytes.saturating_add(read);
-            if let Some(overlap) = scanned.overlap {
+            if let (Some(overlap), Some(next)) = (scanned.overlap, next)
+                && is_copied(
+                    self.home,
+                    segment.base,
+                    overlap,
+                    scanned.rebuilt.valid,
+                    next,
+                )?
+            {
                 debug_assert_eq!(
                     chain_row(ChainFact::Link(Link::Overlap)).plan,
                     ChainPlan::CutLower
                 );
                 self.cut_overlap(segment.base, overlap)?;
                 let aborted = scanned.aborted;
-                scanned = self.scan(bounds, segment, next, None)?;
+                scanned = self.scan(bounds, segment, Some(next), None)?;
                 scanned.aborted = aborted;
             }
             let is_end = self.judge(bounds, &scanned, next, &mut tail);
@@ -178,12 +195,14 @@ impl Opener<'_> {
             let place = SpotPlace::BelowWithMore;
             if tail_row(TailFact::Spot { place }).plan == TailPlan::ServeGap {
                 let from = gap.from.max(bounds.log_start);
-                self.report.add_gap(from, gap.to, cause);
+                // What stands there in a file that is not this segment's says nothing of the next segment.
+                let to = gap.to.min(next.unwrap_or(gap.to));
+                self.report.add_gap(from, to, cause);
             }
         }
         match &rebuilt.bad {
             // Prepared space, or rubbish, behind a segment that has all its batches.
-            Some(spot) if Some(spot.from) == next => false,
+            Some(spot) if next.is_some_and(|next| spot.from >= next) => false,
             Some(spot) => {
                 let place = if spot.from >= bounds.durable_end {
                     SpotPlace::AboveDurableEnd
@@ -496,7 +515,11 @@ impl Opener<'_> {
                 continue;
             }
             let end = next.unwrap_or(bounds.known_end.unwrap_or(scanned.rebuilt.end));
-            let (files, sealed_facts) = self.seal(scanned, end, sealed_at)?;
+            let rest = match next {
+                Some(_) => Rest::Prepared,
+                None => Rest::Lost,
+            };
+            let (files, sealed_facts) = self.seal(scanned, end, rest, sealed_at)?;
             sealed.push(files);
             facts.push(sealed_facts);
         }
@@ -505,6 +528,12 @@ impl Opener<'_> {
             None => {
                 let at = sealed.last().map_or(bounds.log_start, |last| last.end());
                 let at = at.max(bounds.known_end.unwrap_or(at));
+                // Nothing of it can be read, and nobody knows how far it reached: it gives up its name to the one that goes on.
+                if let Some(lost) = sealed.pop_if(|last| last.base() == at) {
+                    facts.pop();
+                    let modified = lost.sealed_at().unwrap_or(Timestamp::from_millis(0));
+                    self.set_aside(&[Surveyed::bare(at, modified)])?;
+                }
                 ActiveSegment::create(self.home.clone(), at, self.settings)?
             }
         };
@@ -530,11 +559,13 @@ impl Opener<'_> {
         &mut self,
         scanned: Scanned,
         end: Offset,
+        rest: Rest,
         sealed_at: Timestamp,
     ) -> Result<(Arc<SegmentFiles>, SealedFacts)> {
         let rebuilt = scanned.rebuilt;
         let base = rebuilt.base;
-        let is_whole = rebuilt.bad.as_ref().is_none_or(|spot| spot.from >= end);
+        let is_all = rebuilt.bad.as_ref().is_none_or(|spot| spot.from >= end);
+        let is_whole = is_all && rest == Rest::Prepared;
         let size_bytes = match is_whole {
             true => rebuilt.valid.get(),
             false => u32::try_from(rebuilt.file_bytes).unwrap_or(u32::MAX),

@@ -8,10 +8,12 @@ use super::bounds::{Bounds, read_known};
 use super::fold::{Fold, load_producers, read_vouched_epochs, replay};
 use super::survey::Survey;
 use super::{OpenFacts, Opening, PartitionRecovery};
+use crate::batch::RecordBatch;
 use crate::error::{GapCause, Result};
 use crate::limits::{DEFAULT_MAX_DECOMPRESSED_BYTES, MAX_SEGMENT_OFFSET_SPAN};
 use crate::offset::{FilePosition, Offset};
 use crate::partition::HighWatermark;
+use crate::partition::facts::{FactsFound, read_facts};
 use crate::partition::recovery::{TailFact, TailPlan, tail_row};
 use crate::segment::{OffsetRule, SegmentFiles, SegmentHome, SegmentShape, Step, Walker};
 use crate::topic::TopicPartition;
@@ -35,7 +37,7 @@ pub(crate) fn open_read_only(
 ) -> Result<(Opening, PartitionRecovery)> {
     let mut report = PartitionRecovery::new(name.clone(), facts.owner);
     let known = read_known(home)?;
-    let survey = Survey::read(home)?;
+    let mut survey = Survey::read(home)?;
     report.left_alone.clone_from(&survey.left_alone);
     let mut bounds = Bounds::new(known, &facts, None, &survey, &mut report);
     // After the facts: what is below their durable end has its epoch in a history that they vouch for.
@@ -53,6 +55,10 @@ pub(crate) fn open_read_only(
     };
     let mut segments = Vec::with_capacity(survey.segments.len());
     let mut end = bounds.log_start;
+    // A writer would set all of them aside.
+    if bounds.is_all_behind_a_hole(&survey) {
+        survey.segments.clear();
+    }
     for (index, surveyed) in survey.segments.iter().enumerate() {
         let next = survey.segments.get(index.saturating_add(1));
         let next = next.map(|next| next.base);
@@ -85,7 +91,9 @@ pub(crate) fn open_read_only(
     }
     bounds.report_missing(&survey, end, &mut report);
     let start = bounds.log_start;
-    let end = end.max(start);
+    let kept = end.max(start);
+    let end = known_end(home, &bounds)?.map_or(kept, |known| known.max(kept));
+    report.add_gap(kept, end, GapCause::Missing);
     let first = survey.segments.get(from).map_or(end, |first| first.base);
     let at_most = if is_clean { end } else { first };
     let fold = fold_readers(home, &survey, &segments, at_most..end, &mut report)?;
@@ -105,6 +113,14 @@ pub(crate) fn open_read_only(
         epochs,
     };
     Ok((opening, report))
+}
+
+/// Where the log ended at least, if nothing of it was lost. Asked again, because a live writer that truncates lowers it before it cuts.
+fn known_end(home: &SegmentHome, bounds: &Bounds) -> Result<Option<Offset>> {
+    Ok(match read_facts(home)? {
+        FactsFound::Good(now) => bounds.known_end.map(|then| then.min(now.durable_end)),
+        FactsFound::Absent | FactsFound::Damaged => None,
+    })
 }
 
 /// Producers at the end, for the last stable offset: from a snapshot at or below `range.start`.
@@ -141,7 +157,7 @@ fn look(
     let mut walker: Walker = match is_clean {
         true => files.walk_from(
             Offset::MAX,
-            OffsetRule::Ascending,
+            bounds.rule(files.base()),
             DEFAULT_MAX_DECOMPRESSED_BYTES,
         )?,
         false => {
@@ -156,7 +172,7 @@ fn look(
     loop {
         match walker.step()? {
             // Not a copied tail, which starts where the next segment does: a base offset that is damaged. Readers tell it.
-            Step::Batch(found) if next.is_some_and(|next| found.batch.base_offset() > next) => {
+            Step::Batch(found) if next.is_some_and(|next| is_none_of(&found.batch, next)) => {
                 let to = next.unwrap_or(end);
                 report.add_gap(end, to, GapCause::Damaged);
                 return Ok(Seen {
@@ -186,8 +202,13 @@ fn look(
             }
             Step::Bad(spot) => {
                 let positions = files.positions_above(spot.position)?;
-                match walker.skip(&spot, &positions)? {
-                    Some(to) => report.add_gap(spot.from, to, GapCause::Damaged),
+                let found = walker.skip(&spot, &positions)?;
+                // As for a writer: what lies above the durable end is no part of the log once damage reaches there.
+                match found.filter(|to| *to <= bounds.durable_end) {
+                    Some(to) => {
+                        end = to.min(next.unwrap_or(to));
+                        report.add_gap(spot.from, end, GapCause::Damaged);
+                    }
                     None => {
                         let known = bounds.known_end.unwrap_or(spot.from);
                         let to = next.unwrap_or(known.max(spot.from));
@@ -211,4 +232,9 @@ fn look(
             }
         }
     }
+}
+
+/// Whether a batch is none of a segment that ends at `next`: it stands above, or reaches across. A copied tail starts right there.
+fn is_none_of(batch: &RecordBatch, next: Offset) -> bool {
+    batch.base_offset() != next && batch.next_offset() > next
 }

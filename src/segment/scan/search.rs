@@ -139,12 +139,23 @@ impl Walker {
         let is_plausible = header.base_offset() >= self.expected
             && header.last_offset() <= self.highest
             && size <= self.end.saturating_sub(position);
-        if !is_plausible {
+        if !is_plausible || self.is_contradicted(position, &header)? {
             return Ok(None);
         }
         self.search_crc_bytes = self.search_crc_bytes.saturating_sub(size);
         let is_right = self.checksum_is_right(position, &header)?;
         Ok(is_right.then(|| (position, header.base_offset())))
+    }
+
+    /// Whether the next header says that the offsets of this one, which no checksum covers, are damaged: without holes it goes on where this
+    /// one ends.
+    fn is_contradicted(&self, position: u64, header: &BatchHeader) -> Result<bool> {
+        let next = position.saturating_add(u64::from(header.size_bytes()));
+        if self.rule != OffsetRule::Dense || next >= self.end {
+            return Ok(false);
+        }
+        let following = self.peek_header(next)?;
+        Ok(following.is_some_and(|following| following.base_offset() != header.next_offset()))
     }
 
     /// As `batch_at`, of a place that nothing but its own bytes speaks for: something that may follow it must stand behind.
