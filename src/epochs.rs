@@ -156,6 +156,7 @@ impl Epochs {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "small numbers of a test")]
 mod tests {
     use proptest::prelude::*;
 

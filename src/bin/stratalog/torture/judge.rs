@@ -157,7 +157,7 @@ impl Judge {
                     }
                 }
                 (None, Some(None)) => {
-                    tally.wrong(3, format!("offset {offset} has a value that nobody wrote"))
+                    tally.wrong(3, format!("offset {offset} has a value that nobody wrote"));
                 }
                 (None, None) if offset < found.end && !is_told => {
                     tally.wrong(3, format!("offset {offset} is a hole"));
