@@ -35,6 +35,21 @@ impl Reserve {
         }
     }
 
+    /// Does `work`, and on a full disk once more with the room given back.
+    pub(crate) fn spend_on(
+        storage: &dyn Storage,
+        dir: &Path,
+        work: impl Fn() -> Result<()>,
+    ) -> Result<()> {
+        match work() {
+            Err(error) if error.kind() == ErrorKind::Full => {
+                Self::free(storage, dir)?;
+                work()
+            }
+            done => done,
+        }
+    }
+
     /// Gives the room back to the disk.
     pub(crate) fn free(storage: &dyn Storage, dir: &Path) -> Result<()> {
         match storage.remove(&dir.join(FILE)) {
