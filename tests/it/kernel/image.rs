@@ -23,12 +23,14 @@ impl Kind {
         }
     }
 
-    fn make(self, image: &Path) -> Result<(), String> {
+    pub(super) fn make(self, image: &Path) -> Result<(), String> {
         match self {
             Self::Ext4 => run(Command::new("mkfs.ext4")
                 .args([
                     "-q",
                     "-F",
+                    "-b",
+                    "4096",
                     "-E",
                     "nodiscard,lazy_itable_init=0,lazy_journal_init=0",
                 ])
@@ -49,28 +51,20 @@ impl Image {
     pub(super) fn mount(kind: Kind, test: &str) -> Option<Self> {
         let folder = TempDir::new().expect("a folder");
         let image = folder.path().join("image");
-        Self::make(kind, folder, image, kind.image_bytes(), test)
+        let file = std::fs::File::create(&image).expect("an image file");
+        file.set_len(kind.image_bytes()).expect("a sparse file");
+        let mounted = (kind.make(&image)).and_then(|()| Self::of(folder, image));
+        if let Err(why) = &mounted {
+            battery::skip(&format!("{test} on {kind:?}"), why);
+        }
+        mounted.ok()
     }
 
-    /// An image file elsewhere than on the disk of this machine.
-    pub(super) fn make(
-        kind: Kind,
-        folder: TempDir,
-        image: PathBuf,
-        image_bytes: u64,
-        test: &str,
-    ) -> Option<Self> {
-        let file = std::fs::File::create(&image).expect("an image file");
-        file.set_len(image_bytes).expect("a sparse file");
+    /// Mounts the filesystem in the file `image` in `folder`.
+    pub(super) fn of(folder: TempDir, image: PathBuf) -> Result<Self, String> {
         std::fs::create_dir(folder.path().join("mounted")).expect("a folder");
         let this = Self { folder, image };
-        match kind.make(&this.image).and_then(|()| this.try_mount()) {
-            Ok(()) => Some(this),
-            Err(why) => {
-                battery::skip(&format!("{test} on {kind:?}"), &why);
-                None
-            }
-        }
+        this.try_mount().map(|()| this)
     }
 
     pub(super) fn path(&self) -> PathBuf {
@@ -82,6 +76,19 @@ impl Image {
             .args(["-o", "loop"])
             .arg(&self.image)
             .arg(self.path()))
+    }
+
+    /// Each request to the medium is one page, so that it fails as a whole: what a loop device could write only in part it takes for written.
+    pub(super) fn one_page_a_request(&self) -> Result<(), String> {
+        let found = Command::new("losetup")
+            .args(["-n", "-O", "NAME", "-j"])
+            .arg(&self.image)
+            .output()
+            .map_err(|why| format!("losetup: {why}"))?;
+        let device = String::from_utf8_lossy(&found.stdout);
+        let name = device.trim().trim_start_matches("/dev/");
+        let knob = format!("/sys/block/{name}/queue/max_sectors_kb");
+        std::fs::write(&knob, "4").map_err(|why| format!("{knob}: {why}"))
     }
 
     /// Nothing reaches the medium from now on: the filesystem refuses all, and drops what it had not written, its journal included.

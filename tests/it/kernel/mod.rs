@@ -4,8 +4,13 @@
 //! What needs root, a tool or a filesystem that is not here says aloud that it was skipped.
 
 mod calls;
+mod ghosts;
 mod image;
 mod kills;
+mod limits;
+mod locks;
 mod power;
+mod room;
+mod still;
 mod tracer;
 mod workload;
