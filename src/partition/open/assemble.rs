@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::bounds::Bounds;
-use super::fold::{EpochsFound, Fold, read_epochs};
+use super::fold::{EpochsFound, Fold, read_epochs, write_snapshot};
 use super::survey::Survey;
 use super::tail::Placed;
 use super::{Opener, PendingCopy, Recovered};
@@ -14,6 +14,7 @@ use crate::offset::Offset;
 use crate::partition::facts::Facts;
 use crate::partition::recovery::{ChainFact, ChainPlan, LastOffset, Writer, chain_row};
 use crate::partition::{HighWatermark, Opening, Tail};
+use crate::producers::Producers;
 use crate::segment::{ActiveSegment, FileName, SealedFacts, SegmentFiles};
 use crate::storage::replace_file;
 use crate::timestamp::Timestamp;
@@ -38,7 +39,8 @@ impl Opener<'_> {
                 mut facts,
                 active,
             } => {
-                let active = self.reach_known_end(bounds, active, &mut sealed, &mut facts)?;
+                let active =
+                    self.reach_known_end(bounds, active, &mut sealed, &mut facts, &mut fold)?;
                 let end = active.next_offset();
                 (sealed, facts, Tail::Active(active), end)
             }
@@ -119,6 +121,7 @@ impl Opener<'_> {
         active: ActiveSegment,
         sealed: &mut Vec<Arc<SegmentFiles>>,
         listed: &mut Vec<SealedFacts>,
+        fold: &mut Fold,
     ) -> Result<ActiveSegment> {
         let end = active.next_offset();
         let known = bounds.known_end.unwrap_or(end);
@@ -139,7 +142,10 @@ impl Opener<'_> {
                 self.report.add_gap(from, known, GapCause::Missing);
                 known.max(bounds.log_start)
             }
-            ChainPlan::GoOnAtLogStart => bounds.log_start,
+            ChainPlan::GoOnAtLogStart => {
+                self.forget_producers(fold, bounds.log_start)?;
+                bounds.log_start
+            }
             ChainPlan::IgnoreKnown => {
                 bounds.log_start = sealed.first().map_or(active.base(), |first| first.base());
                 return Ok(active);
@@ -156,6 +162,17 @@ impl Opener<'_> {
         sealed.push(files);
         listed.push(facts);
         Ok(next)
+    }
+
+    /// Batches below `at` were trimmed before they were durable, and are gone: nobody knows what their producers sent last. The snapshot says
+    /// so to whoever replays from here.
+    pub(super) fn forget_producers(&self, fold: &mut Fold, at: Offset) -> Result<()> {
+        fold.producers = Producers::default();
+        match write_snapshot(self.home, at, &fold.producers.to_snapshot()) {
+            // Without room it is written with the next roll or the close.
+            Err(error) if error.kind() == ErrorKind::Full => Ok(()),
+            written => written,
+        }
     }
 
     /// Epochs that begin above the end were those of records that are not there; the file follows when it says otherwise. What lies below the

@@ -113,6 +113,10 @@ impl Opener<'_> {
                 scanned.aborted = aborted;
             }
             let is_end = self.judge(bounds, &scanned, next, &mut tail);
+            let trimmed_hole = next.filter(|next| scanned.rebuilt.end < *next);
+            if let Some(next) = trimmed_hole.filter(|next| !is_end && *next <= bounds.log_start) {
+                self.forget_producers(fold, next)?;
+            }
             tail.scanned.push(scanned);
             if is_end {
                 tail.kept_count = index.saturating_add(1);

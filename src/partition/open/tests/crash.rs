@@ -263,3 +263,30 @@ fn a_snapshot_that_outlived_the_batches_behind_it_says_nothing_of_its_producers(
     let outcome = send(&partition.core, 8);
     assert!(matches!(outcome, AppendOutcome::Appended(_)), "{report}");
 }
+
+/// Un-synced batches of a producer are trimmed, and the power takes them: only older ones are left to be replayed, below the log start. What
+/// they say of the producer is not the last that it sent.
+#[test]
+fn producers_are_forgotten_with_the_batches_that_were_trimmed_before_they_were_durable() {
+    for (operations, seed) in (0..16).flat_map(|at| (0..8).map(move |seed| (at, seed))) {
+        let sim = Sim::new(seed);
+        let bench = bench_on(&sim);
+        send(bench.core(), 0);
+        bench.partition.sync().unwrap();
+        send(bench.core(), 1);
+        let end = bench.partition.watermarks().end;
+        sim.crash_after(operations);
+        let trimmed = bench.partition.delete_records_before(end);
+        let mut after = sim.crash_image(Keep::Random(seed));
+        for _ in 0..2 {
+            drop(open_ours(&after));
+            after = after.reboot(Keep::None);
+        }
+        let (partition, report) = open_ours(&after);
+        if trimmed.is_ok() || partition.watermarks().start == end {
+            let outcome = send(&partition.core, 2);
+            let is_taken = matches!(outcome, AppendOutcome::Appended(_));
+            assert!(is_taken, "{operations} {seed} {report}");
+        }
+    }
+}
