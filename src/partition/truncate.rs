@@ -49,7 +49,7 @@ impl PartitionCore {
             self.start_over(&turn, marks.start)?;
             return Ok(marks.start);
         }
-        let bound = end_below(target, offset)?.max(marks.start);
+        let bound = end_below(target, snapshot.rule_for(target), offset)?.max(marks.start);
         self.side.lock().update_synced(|facts| {
             facts.durable_end = facts.durable_end.min(bound);
             facts.recovery_point = facts.recovery_point.min(bound);
@@ -287,7 +287,7 @@ fn nothing_stays(segment: &SegmentFiles, range: Range<Offset>) -> Result<bool> {
 }
 
 /// A lower bound of where the log ends when it is cut at `offset`: behind a batch that certainly stays.
-fn end_below(segment: &SegmentFiles, offset: Offset) -> Result<Offset> {
+fn end_below(segment: &SegmentFiles, rule: OffsetRule, offset: Offset) -> Result<Offset> {
     let mut walker = segment.walk_from(
         offset,
         OffsetRule::Ascending,
@@ -300,6 +300,13 @@ fn end_below(segment: &SegmentFiles, offset: Offset) -> Result<Offset> {
                 end = found.batch.next_offset();
             }
             Step::OldFormat { to, .. } if to <= offset => end = to,
+            // Without holes the batch before it ends where this one begins.
+            Step::Batch(found) if rule == OffsetRule::Dense => {
+                return Ok(end.max(found.batch.base_offset()));
+            }
+            Step::End if rule == OffsetRule::Dense => {
+                return Ok(end.max(segment.end().min(offset)));
+            }
             Step::Batch(_) | Step::OldFormat { .. } | Step::Bad(_) | Step::End => return Ok(end),
         }
     }

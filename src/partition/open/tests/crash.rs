@@ -290,3 +290,20 @@ fn producers_are_forgotten_with_the_batches_that_were_trimmed_before_they_were_d
         }
     }
 }
+
+/// A truncation that fails stops the partition. Until it is opened again readers see less than before, but all that would have stayed.
+#[test]
+fn a_truncation_that_fails_hides_no_batch_that_it_would_have_kept() {
+    let stays_when_it_fails_at = |nth| {
+        let sim = Sim::new(nth);
+        let bench = bench_on(&sim);
+        fill(&bench.partition, 6, 6);
+        sim.fail_operation(nth, Fault::Io, Repeat::Once);
+        let cut = bench.core().truncate_to(offset(3));
+        let end = bench.partition.watermarks().end;
+        assert!(end >= offset(3), "failed at operation {nth}: {end}");
+        assert_eq!(read(&bench.partition)[..3], values(0..3));
+        cut.is_ok()
+    };
+    assert!((1..100).any(stays_when_it_fails_at));
+}
