@@ -472,7 +472,10 @@ impl Subject {
     }
 
     fn most_that_retention_drops(&self) -> u64 {
-        let segments = self.partition().segments().unwrap_or_default();
+        let Ok(segments) = self.partition().segments() else {
+            // A read failed: nobody knows.
+            return self.model.at;
+        };
         let mut left: u64 = segments.iter().map(|segment| segment.size_bytes()).sum();
         let mut most = self.model.start;
         for segment in segments {
@@ -482,7 +485,8 @@ impl Subject {
             let age = newest.map_or(Duration::ZERO, |at| self.now().saturating_since(at));
             let is_old = self.keeps.time.is_some_and(|time| age > time);
             let is_spare = self.keeps.bytes.is_some_and(|bytes| left >= bytes);
-            if !is_old && !is_spare {
+            let is_below = range.end <= self.model.start;
+            if !is_old && !is_spare && !is_below {
                 break;
             }
             most = most.max(range.end);
