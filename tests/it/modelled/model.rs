@@ -297,8 +297,8 @@ impl Model {
                 found.end, found.durable
             ),
         )?;
-        if self.is_cutting && moment != Moment::Reopened {
-            // A truncation that failed half-way has stopped the partition: nothing is derived until it is opened again.
+        if self.is_cutting && moment != Moment::Reopened || moment == Moment::Stopped {
+            // What failed half-way has stopped the partition: nothing is derived until it is opened again.
             return Ok(());
         }
         self.check_derived(found).map_err(|what| {

@@ -314,8 +314,8 @@ impl Subject {
         let Some(sent) = self.model.batches.iter().rev().find(is_last).cloned() else {
             return Ok(());
         };
-        // An open transaction is not needed for a duplicate; below the log start producers may be forgotten.
-        if sent.base < self.model.start_most {
+        // Below the log start producers may be forgotten; what lies above the end was cut, and may only come back.
+        if sent.base < self.model.start_most || sent.end() > self.model.at {
             return Ok(());
         }
         let batch = builder(&sent, self.codec).finish()?;
@@ -328,7 +328,8 @@ impl Subject {
                 );
                 Ok(())
             }
-            other => panic!("a duplicate was appended again: {other:?}{}", self.story()),
+            AppendOutcome::Appended(_) => panic!("a duplicate was appended again{}", self.story()),
+            _ => unreachable!("appended or not"),
         }
     }
 
@@ -452,16 +453,11 @@ impl Subject {
 
     /// Retention may move the start as far as its bounds allow, and no further.
     pub(super) fn before_retention(&mut self) {
-        if self.pending.is_none() {
-            let most = self.most_that_retention_drops();
-            self.model.start_most = self.model.start_most.max(most);
-        }
+        let most = self.most_that_retention_drops();
+        self.model.start_most = self.model.start_most.max(most);
     }
 
     pub(super) fn after_retention(&mut self) {
-        if self.pending.is_some() {
-            return;
-        }
         let start = self.partition().watermarks().start.get();
         assert!(
             (self.model.start..=self.model.start_most).contains(&start),

@@ -2,7 +2,7 @@
 //! seed draws its own options, its own mix of steps and its own trouble: errors, a full disk, power cuts, kills. Whatever a log then shows is
 //! held against the model of what it promised: promises 1 to 6, 8 to 11, 16 and 22.
 //!
-//! `SEED=n` replays one.
+//! `SEED=n` replays one, and tells its steps.
 
 mod canary;
 mod swarm;
@@ -104,12 +104,20 @@ fn live(
         bench.let_go();
         return check(&error);
     }
+    let tells = std::env::var("SEED").is_ok();
     for number in 0..10 + random.below(50) {
         let subject = random.below(bench.subjects.len() as u64) as usize;
         let step = swarm.step(random);
         let _story = Story((number, subject, step));
         seen.steps.count();
-        if let Err(error) = bench.step(subject, step) {
+        let done = bench.step(subject, step);
+        if tells {
+            println!(
+                "step {number}: {step:?} on {subject}: {:?}",
+                done.as_ref().err()
+            );
+        }
+        if let Err(error) = done {
             check(&error);
         }
         if bench.log.is_none() || is_down(&bench.sim) {
