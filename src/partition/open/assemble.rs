@@ -71,7 +71,8 @@ impl Opener<'_> {
             Writer::Adopted => Some(end),
         };
         let facts = Facts {
-            log_start: start,
+            // What is shown ends below it while the tail waits for its copy.
+            log_start: if is_pending { bounds.log_start } else { start },
             recovery_point: if is_pending {
                 bounds.recovery_point
             } else {

@@ -215,8 +215,10 @@ impl PartitionCore {
         writer.epochs = recovered.fold.epochs;
         writer.tail = recovered.tail;
         self.published.epochs_changed(&writer.epochs);
-        self.published.segments_changed(opening.segments);
         self.published.appended(opening.end, opening.first_unstable);
+        // The log may start in what was not shown yet.
+        let start = opening.start.max(self.published.watermarks().start);
+        self.published.started_at(start, opening.segments);
         self.published.made_durable(opening.end);
         Ok(())
     }

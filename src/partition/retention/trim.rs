@@ -84,7 +84,7 @@ impl PartitionCore {
         self.roll_away_from(start)?;
         self.side
             .lock()
-            .update_synced(|facts| facts.log_start = start)?;
+            .update_synced(|facts| facts.log_start = facts.log_start.max(start))?;
         let mut writer = self.writer.lock();
         let all = self.published.snapshot().segments;
         let kept_from = all

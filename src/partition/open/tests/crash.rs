@@ -307,3 +307,26 @@ fn a_truncation_that_fails_hides_no_batch_that_it_would_have_kept() {
     };
     assert!((1..100).any(stays_when_it_fails_at));
 }
+
+/// The log start may lie above what is durable. While there is no room for the copy of the tail less than that is shown, and the start is
+/// what it was all the same.
+#[test]
+fn a_start_above_what_a_full_disk_shows_is_not_forgotten() {
+    let sim = Sim::new(1);
+    let bench = bench_on(&sim);
+    fill(&bench.partition, 9, 6);
+    bench.partition.delete_records_before(offset(3)).unwrap();
+    let sim = sim.kill();
+    let space = sim.space(Path::new("/")).unwrap();
+    sim.set_capacity_bytes(u64::MAX - space.free_bytes);
+    let (partition, report) = open_ours(&sim);
+    assert!(report.copy_pending().is_some(), "{report}");
+    sim.set_capacity_bytes(u64::MAX);
+    for keep in [Keep::None, Keep::All] {
+        let (partition, report) = open_ours(&sim.crash_image(keep));
+        assert_eq!(partition.watermarks().start, offset(3), "{report}");
+    }
+    partition.append(Record::new("there is room")).unwrap();
+    assert_eq!(partition.watermarks().start, offset(3));
+    assert_eq!(read(&partition).len(), 4);
+}
