@@ -144,7 +144,7 @@ impl Disk {
         match partition.view() {
             Ok(view) => {
                 let read = |start| view.cursor(start);
-                check(read, view.watermarks().end, expect);
+                check(read, view.watermarks().end, expect, &[]);
                 drop(view.segments());
                 drop(view.refresh());
             }
@@ -181,7 +181,7 @@ impl Disk {
                 let is_base = topic.name().as_str() == "t" && partition.index() == 0;
                 if is_base {
                     let end = partition.watermarks().end;
-                    check(|start| partition.cursor(start), end, expect);
+                    check(|start| partition.cursor(start), end, expect, before);
                     for offset in before {
                         let offset = Offset::new(*offset).expect("it was given");
                         let record = partition.get(offset).expect("it was appended");
@@ -239,7 +239,12 @@ fn look_around(partition: &Partition) {
 }
 
 /// Reads from everywhere.
-fn check(read: impl Fn(Start) -> stratalog::Result<Cursor>, end: Offset, expect: Expect) {
+fn check(
+    read: impl Fn(Start) -> stratalog::Result<Cursor>,
+    end: Offset,
+    expect: Expect,
+    appended: &[u64],
+) {
     let found = match read(Start::Earliest) {
         Ok(cursor) => whole(cursor, expect),
         Err(error) => {
@@ -247,7 +252,8 @@ fn check(read: impl Fn(Start) -> stratalog::Result<Cursor>, end: Offset, expect:
             return;
         }
     };
-    let is_base = |offset: &u64| *offset < END;
+    // Where the end was lost with the files that tell it, an append may take the offset of a record that is gone.
+    let is_base = |offset: &u64| *offset < END && !appended.contains(offset);
     match expect {
         Expect::Everything => {
             let found = found.iter().filter(|(offset, _)| is_base(offset));

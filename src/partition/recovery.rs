@@ -209,7 +209,7 @@ pub(crate) const CHAIN_ROWS: [Row<ChainPlan>; 16] = [
         letter: 'm',
         when: "two segments overlap",
         plan: ChainPlan::CutLower,
-        action: "the higher one wins, the lower one is cut at its base",
+        action: "the higher one wins; the lower one is cut at its base where the higher one starts with its very bytes",
         reason: "a crash between the rename of a copied tail and the cut of its source",
     },
     Row {
