@@ -143,6 +143,8 @@ pub(crate) struct WriterState {
     pub(crate) active_since: Timestamp,
     /// What `segment.jitter.ms` takes off the age of this active segment.
     pub(crate) roll_jitter_ms: i64,
+    /// A roll at this offset failed, and its files may not be gone for good.
+    pub(crate) unfinished_roll: Option<Offset>,
     /// The medium was full at the last try.
     pub(crate) full: Option<FullDisk>,
     /// The end at the housekeeper's last look: a segment is idle when it is still the same at the next.
@@ -228,6 +230,7 @@ impl PartitionCore {
                 last_assigned: None,
                 active_since: now,
                 roll_jitter_ms,
+                unfinished_roll: None,
                 full: None,
                 end_at_last_look: None,
             }),

@@ -145,9 +145,10 @@ impl PartitionCore {
             rule: RollRule::new(options, writer.roll_jitter_ms),
             now,
         };
+        let is_unfinished = writer.unfinished_roll.is_some() && at > active.base();
         match roll_plan(&facts) {
-            Some(_) => self.roll(writer, options, at),
-            None => Ok(()),
+            None if !is_unfinished => Ok(()),
+            Some(_) | None => self.roll(writer, options, at),
         }
     }
 
@@ -173,7 +174,8 @@ impl PartitionCore {
         Ok(())
     }
 
-    /// Starts a new active segment at `at`. When it fails nothing is half done: the old one takes appends.
+    /// Starts a new active segment at `at`. When it fails the old one stays active, and the next append begins with another try: what the
+    /// failed one made may stand in the directory for good, or come back in a crash, and must never name a place inside of the old segment.
     ///
     /// 1. Create the new `.log` and the snapshot of the producers at its base. Crash after: an empty segment at the end, which is
     ///    what a roll leaves; failure: both are removed.
@@ -200,25 +202,26 @@ impl PartitionCore {
         let new = self.create_segment(options, at)?;
         let snapshot = match self.write_snapshot(writer, at) {
             Ok(snapshot) => snapshot,
-            Err(error) => return Err(self.undo_roll(&new, at, error)),
+            Err(error) => return Err(self.undo_roll(writer, &new, at, error)),
         };
         let sealed_at = self.sealing_time();
         let old = match std::mem::replace(&mut writer.tail, Tail::Closed) {
             Tail::Active(old) => old,
             other => {
                 writer.tail = other;
-                return Err(self.undo_roll(&new, at, self.closed()));
+                return Err(self.undo_roll(writer, &new, at, self.closed()));
             }
         };
         let (sealed, facts) = match old.seal(sealed_at) {
             Ok(sealed) => sealed,
             Err(unsealed) => {
                 writer.tail = Tail::Active(unsealed.segment);
-                return Err(self.undo_roll(&new, at, unsealed.error));
+                return Err(self.undo_roll(writer, &new, at, unsealed.error));
             }
         };
         let active = Arc::clone(new.files());
         writer.tail = Tail::Active(new);
+        writer.unfinished_roll = None;
         writer.active_since = self.shared.clock.now().into();
         writer.roll_jitter_ms = draw_jitter(options);
         self.counters.rolls.add(1);
@@ -238,6 +241,17 @@ impl PartitionCore {
                 create()
             }
             other => other,
+        }
+    }
+
+    /// The tail is cut: what an unfinished roll may have left above it goes, too.
+    pub(super) fn forget_unfinished_roll(&self, writer: &mut WriterState) -> Result<()> {
+        let Some(at) = writer.unfinished_roll.take() else {
+            return Ok(());
+        };
+        match self.home.storage.remove(&self.home.path(FileName::Log(at))) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 
@@ -264,7 +278,14 @@ impl PartitionCore {
     }
 
     /// Takes back what a roll has made; returns why it failed.
-    fn undo_roll(&self, new: &ActiveSegment, at: Offset, error: Error) -> Error {
+    fn undo_roll(
+        &self,
+        writer: &mut WriterState,
+        new: &ActiveSegment,
+        at: Offset,
+        error: Error,
+    ) -> Error {
+        writer.unfinished_roll = Some(at);
         let removed = [
             new.files().remove(),
             self.home

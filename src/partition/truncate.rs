@@ -99,6 +99,7 @@ impl PartitionCore {
         for segment in gone.iter().rev() {
             segment.remove()?;
         }
+        self.forget_unfinished_roll(writer)?;
         let mut active = match std::mem::replace(&mut writer.tail, Tail::Closed) {
             Tail::Active(active) if gone.is_empty() => active,
             _ => self.grow_again(target)?,
@@ -250,6 +251,7 @@ impl PartitionCore {
         for segment in old.iter().rev() {
             segment.remove()?;
         }
+        self.forget_unfinished_roll(writer)?;
         self.remove_snapshots(|_| true)?;
         writer.producers = Producers::default();
         writer.epochs = Epochs::default();

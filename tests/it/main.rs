@@ -20,6 +20,8 @@ mod corpus;
 mod crash;
 mod damage;
 mod driver;
+#[cfg(feature = "sim")]
+mod failures;
 mod full_disk;
 mod handover;
 mod kafka_batches;
