@@ -62,7 +62,7 @@ impl Reserve {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::Memory;
+    use crate::storage::{Memory, replace_file};
 
     #[test]
     fn the_reserve_holds_room_and_gives_it_back() {
@@ -77,6 +77,30 @@ mod tests {
         Reserve::free(&storage, dir).unwrap();
         Reserve::free(&storage, dir).expect("free already");
         assert_eq!(free(), before);
+    }
+
+    #[test]
+    fn on_a_full_disk_the_room_goes_to_the_work_once() {
+        let storage = Memory::with_capacity_bytes(100 << 10);
+        let dir = Path::new("/log");
+        storage.create_dir(dir).unwrap();
+        Reserve::fill(&storage, dir).unwrap();
+        let ballast = storage.create(&dir.join("ballast")).unwrap();
+        let fill = || {
+            let free_bytes = storage.space(dir).unwrap().free_bytes;
+            let end = ballast.len().unwrap();
+            let bytes = vec![1; usize::try_from(free_bytes).unwrap()];
+            ballast.write_at(&bytes, end).unwrap();
+        };
+        let work = |len: usize| {
+            Reserve::spend_on(&storage, dir, || {
+                replace_file(&storage, &dir.join("small"), &vec![2; len])
+            })
+        };
+        fill();
+        work(1_000).expect("the reserve has room");
+        fill();
+        assert_eq!(work(2_000).unwrap_err().kind(), ErrorKind::Full);
     }
 
     #[test]

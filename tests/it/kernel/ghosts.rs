@@ -131,7 +131,7 @@ fn check_ghosts(kind: Kind, rounds: u64) {
 
 /// How many records above the durable end were shown, and survived.
 fn check_round(medium: &FailingMedium, seed: u64) -> Result<u64, String> {
-    // Before anything is written: a trim at the same time takes blocks that are being given out.
+    // Every free block becomes a hole; what the writer writes from now on is no longer one.
     run(Command::new("fstrim").arg(medium.image.path()))?;
     medium.image.one_page_a_request()?;
     let case = format!("SEED={seed}");
