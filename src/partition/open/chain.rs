@@ -151,6 +151,13 @@ impl Opener<'_> {
             }
         }
     }
+
+    pub(super) fn remove_quietly(&self, name: FileName) -> Result<()> {
+        match self.home.storage.remove(&self.home.path(name)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
 }
 
 impl Bounds {

@@ -382,13 +382,6 @@ impl Opener<'_> {
         }
     }
 
-    fn remove_quietly(&self, name: FileName) -> Result<()> {
-        match self.home.storage.remove(&self.home.path(name)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            Ok(()) | Err(_) => Ok(()),
-        }
-    }
-
     /// Copies everything above the durable end to fresh blocks. `Some` with the place and the cause when there is no room.
     fn copy_tails(&mut self, bounds: &Bounds, tail: &mut Tail) -> Result<Option<(usize, Error)>> {
         let mut copied = Vec::new();
