@@ -34,6 +34,9 @@ pub(crate) struct Options {
     /// Stands in each value.
     #[arg(long)]
     round: u32,
+    /// Recovers, and appends nothing.
+    #[arg(long)]
+    recover_only: bool,
     #[command(flatten)]
     settings: Settings,
 }
@@ -153,6 +156,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Outcome> {
     let topic = log.topic(TOPIC)?;
     let partitions = topic.partitions();
     pipe.say(Message::Opened);
+    if options.recover_only {
+        return Ok(Outcome::Done);
+    }
     std::thread::scope(|scope| {
         let (log, partitions, pipe) = (&log, &partitions, &pipe);
         let writers: Vec<_> = (0..settings.writers)

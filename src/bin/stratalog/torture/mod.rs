@@ -18,14 +18,14 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use stratalog::{Cursor, ErrorKind, Log, Maintenance, Offset, Partition, Start};
+use stratalog::{Cursor, ErrorKind, FsyncPolicy, Log, Maintenance, Offset, Partition, Start};
 
 use crate::Outcome;
 use child::{Message, TOPIC};
 use judge::{Found, Judge, Said};
 use place::Place;
 use report::Report;
-use round::{Ended, Running, Wait};
+use round::{Ended, Running, Wait, Work};
 use settings::{Settings, duration};
 use value::{Draws, Identity};
 
@@ -150,12 +150,7 @@ impl Run<'_> {
 
     fn round(&mut self) -> anyhow::Result<()> {
         let fault = self.draw_fault();
-        if fault == Fault::KillWhileOpening {
-            for _ in 0..self.draws.between(1, 3) {
-                self.kill_while_opening()?;
-            }
-        }
-        let running = self.start()?;
+        let running = self.start(Work::Append)?;
         match running.wait_for(0, |message| *message == Message::Opened) {
             Wait::Heard => self.torment(&running, fault)?,
             Wait::Ended => {}
@@ -168,6 +163,11 @@ impl Run<'_> {
         self.report.kills += 1;
         self.report.rounds += 1;
         let said = self.count(&ended);
+        if fault == Fault::KillWhileOpening {
+            for _ in 0..self.draws.between(1, 3) {
+                self.kill_while_opening()?;
+            }
+        }
         self.reopen(&said)?;
         match ended.ended_by_itself {
             None => Ok(()),
@@ -188,29 +188,25 @@ impl Run<'_> {
         }
     }
 
-    fn start(&mut self) -> anyhow::Result<Running> {
-        self.life += 1;
-        Running::start(
-            &self.data,
-            &self.options.settings,
-            self.report.seed,
-            self.life,
-        )
+    fn start(&mut self, work: Work) -> anyhow::Result<Running> {
+        if work == Work::Append {
+            self.life += 1;
+        }
+        let (settings, seed) = (&self.options.settings, self.report.seed);
+        Running::start(&self.data, settings, seed, self.life, work)
     }
 
-    /// Kills a child at a moment of its start, of its recovery, or shortly behind it.
+    /// Kills the next process while it recovers what the last one left.
     fn kill_while_opening(&mut self) -> anyhow::Result<()> {
-        let longest = self.report.recoveries.max().max(2_000_000) * 2;
-        let running = self.start()?;
-        std::thread::sleep(Duration::from_nanos(self.draws.between(0, longest)));
+        let usual = self.report.recoveries.value_at_quantile(0.5).max(5_000_000);
+        let running = self.start(Work::RecoverOnly)?;
+        std::thread::sleep(Duration::from_nanos(self.draws.between(0, usual)));
         let ended = running.kill()?;
         self.report.kills += 1;
         if !ended.messages.contains(&Message::Opened) {
             self.report.kills_while_opening += 1;
         }
-        let said = self.count(&ended);
-        // A child that got as far as appending has written records of this round.
-        self.reopen(&said)
+        Ok(())
     }
 
     /// Lets the child work, and does to it what was drawn.
@@ -344,7 +340,10 @@ impl Run<'_> {
         let said = self.said(&ended.messages);
         for said in &said {
             self.report.acknowledged += said.acknowledged.len() as u64;
-            self.report.unsynced += said.acknowledged.range(said.durable..).count() as u64;
+            // Under `always` what is acknowledged is durable, told or not.
+            if self.options.settings.fsync.policy != FsyncPolicy::Always {
+                self.report.unsynced += said.acknowledged.range(said.durable..).count() as u64;
+            }
         }
         said
     }

@@ -19,6 +19,13 @@ const LOOK_AGAIN: Duration = Duration::from_millis(2);
 /// Nothing that is promised takes this long; what does is reported as hanging.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// What a child is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Work {
+    Append,
+    RecoverOnly,
+}
+
 /// A child at work, and what it said so far.
 pub(crate) struct Running {
     process: Child,
@@ -47,12 +54,14 @@ impl Running {
         settings: &Settings,
         seed: u64,
         round: u32,
+        work: Work,
     ) -> anyhow::Result<Self> {
         let tool = std::env::current_exe().context("cannot find this program")?;
         let mut process = Command::new(tool)
             .arg(child::COMMAND)
             .arg(log_dir)
             .args(["--round", &round.to_string()])
+            .args((work == Work::RecoverOnly).then_some("--recover-only"))
             .args(settings.words(seed))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
