@@ -136,6 +136,8 @@ impl Cursor {
     fn find_batch(&mut self) -> Result<Option<RecordBatch>> {
         loop {
             let before = self.stream.position();
+            // A cut may have put a batch across the position; who steps over batches has not looked into them.
+            self.from = before;
             let found = match self.stream.next(self.up_to) {
                 Ok(Next::Batch(found)) => found,
                 Ok(Next::Tail) => return Ok(None),

@@ -53,6 +53,22 @@ fn a_cut_below_the_reader_is_a_gap_and_what_is_appended_there_is_read() {
     }
 }
 
+/// Story: a cursor that had stepped over whole batches or a marker gave records from below its position, once a cut and a larger batch had put
+/// another one there. Found by simulation (seed 80691).
+#[test]
+fn a_batch_that_a_cut_put_across_the_position_is_read_from_the_position_on() {
+    let bench = written(3, TopicOptions::default());
+    let mut cursor = earliest(&bench);
+    for _ in 0..3 {
+        cursor.next_batch().unwrap().expect("a batch");
+    }
+    assert_eq!(cursor.position(), offset(3));
+    bench.partition.replica().truncate_to(offset(1)).unwrap();
+    append_batch(&bench, &["b", "c", "d", "e"]);
+    let next = cursor.next().expect("a record").unwrap();
+    assert_eq!(next.offset(), offset(3));
+}
+
 #[test]
 fn a_cursor_that_was_told_to_start_above_a_cut_starts_at_the_new_end() {
     let bench = written(10, TopicOptions::default());
