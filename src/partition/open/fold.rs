@@ -65,6 +65,8 @@ pub(super) struct Fold {
     pub(super) seen_to: Offset,
     /// What the file says, when nothing vouches for it.
     pub(super) unvouched: Epochs,
+    /// Where a history begins that our facts vouch for: batches below it were trimmed or cut away, and say nothing against it.
+    pub(super) vouched_from: Offset,
     /// The last batch whose epoch was below that of a batch before it.
     pub(super) fell_at: Option<Offset>,
 }
@@ -95,6 +97,9 @@ impl Fold {
     /// Kafka's rule on recovery: only a higher epoch is taken.
     pub(super) fn take_epoch(&mut self, batch: &RecordBatch) {
         self.seen_to = batch.next_offset();
+        if batch.base_offset() < self.vouched_from {
+            return;
+        }
         let Some(epoch) = batch.leader_epoch() else {
             return;
         };

@@ -324,6 +324,8 @@ impl<'a> Opener<'a> {
         let (epochs, state) = match read_epochs(self.home)? {
             EpochsFound::Good(epochs) if bounds.epochs_checksum == Some(epochs.checksum()) => {
                 bounds.epochs = Some(Arc::new(epochs.clone()));
+                let first = epochs.entries().first().map(|(_, start)| *start);
+                fold.vouched_from = first.unwrap_or_default();
                 (epochs, FileState::Good)
             }
             // Stale, damaged in a way that still reads, or written right before a crash.

@@ -141,6 +141,15 @@ fn a_partition_answers_as_the_model_does() {
     cases.report("model", 1);
 }
 
+/// Story: a truncation to the log start had emptied the history of leader epochs, lower ones began, and after a power cut a batch from below the
+/// log start, of a higher epoch, threw them out of it. Good records were then told as damaged.
+#[test]
+fn a_batch_below_the_log_start_says_nothing_against_the_epochs_above_it() {
+    let mut random = Random(895);
+    let operations: Vec<_> = (0..300).map(|_| draw(&mut random)).collect();
+    assert_eq!(run(895, &operations), Ok(()));
+}
+
 /// What the shortening stands on.
 #[test]
 fn a_failing_run_is_made_as_short_as_it_can_be() {
