@@ -267,11 +267,11 @@ impl LogFolder {
         for (name, checkpoint) in &checkpoints {
             checkpoint.write(&*self.storage, &self.dir, *name)?;
         }
-        match self.owner.kafkas {
-            _ if self.has_leftovers => Ok(()),
-            Kafkas::Clean => Marker::write(&*self.storage, &self.dir, self.owner.incarnation),
-            Kafkas::Unclean => Ok(()),
+        let is_clean = self.owner.kafkas == Kafkas::Clean && !self.has_leftovers;
+        if !is_clean {
+            return Ok(());
         }
+        Marker::write(&*self.storage, &self.dir, self.owner.incarnation)
     }
 
     /// Lets go of both locks.

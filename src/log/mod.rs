@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use crate::directory::new_topic_id;
 use crate::error::{Error, ErrorKind, Result};
-use crate::partition::{OpenFacts, Owner, Partition, PartitionCore, SharedByLog, TopicOptions};
+use crate::partition::{OpenFacts, Partition, PartitionCore, SharedByLog, TopicOptions};
 use crate::stats::Stats;
 use crate::storage::Storage;
 use crate::sync::{
@@ -332,12 +332,7 @@ fn make_partition(
     let core = match folder.make_partition_dir(&name, id)? {
         MadeFolder::New(home) => PartitionCore::create(name, home, options, shared)?,
         MadeFolder::Present(home) => {
-            let facts = OpenFacts {
-                owner: Owner::OursUnclean,
-                recovery_point: None,
-                log_start: None,
-                incarnation: folder.incarnation(),
-            };
+            let facts = OpenFacts::left_by_us(folder.incarnation());
             PartitionCore::open(name, home, options, facts, shared)?.0
         }
     };

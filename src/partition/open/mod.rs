@@ -54,6 +54,7 @@ pub(crate) enum Owner {
     ForeignClean,
     ForeignUnclean,
 }
+
 /// What the log directory knows of a partition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct OpenFacts {
@@ -64,6 +65,19 @@ pub(crate) struct OpenFacts {
     pub(crate) log_start: Option<Offset>,
     pub(crate) incarnation: Incarnation,
 }
+
+impl OpenFacts {
+    /// Of a partition that this very log has left unfinished: its own facts tell the rest.
+    pub(crate) fn left_by_us(incarnation: Incarnation) -> Self {
+        Self {
+            owner: Owner::OursUnclean,
+            recovery_point: None,
+            log_start: None,
+            incarnation,
+        }
+    }
+}
+
 /// What the log's checkpoints get when a partition closes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct ClosedFacts {
@@ -197,12 +211,7 @@ impl PartitionCore {
     /// # Errors
     /// `Full`: nothing has changed, and what is durable stays readable.
     pub(super) fn finish_pending_copy(&self, writer: &mut WriterState) -> Result<()> {
-        let given = OpenFacts {
-            owner: Owner::OursUnclean,
-            recovery_point: None,
-            log_start: None,
-            incarnation: self.shared.incarnation,
-        };
+        let given = OpenFacts::left_by_us(self.shared.incarnation);
         let options = self.options();
         let mut opener = Opener::new(&self.name, &self.home, &options, given, &self.shared);
         let recovered = opener.recover(options.high_watermark)?;
