@@ -16,6 +16,8 @@
 mod floor_of_append;
 #[path = "floor/scan.rs"]
 mod floor_of_scan;
+#[path = "ours/scan.rs"]
+mod ours;
 
 use std::cell::Cell;
 use std::fs::File;
@@ -24,7 +26,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use stratalog::{
-    Compression, FsyncPolicy, Log, Offset, Partition, Record, RecordBatchBuilder, Retention, Start,
+    Compression, FsyncPolicy, Log, Offset, Partition, Record, RecordBatchBuilder, Retention,
     TopicOptions,
 };
 
@@ -274,7 +276,7 @@ fn scans(directory: &Path, log: &Log, wanted: &Wanted) {
             what: &format!("scan by batch, {records_a_batch} records a batch"),
             beside: "64 KiB pread, no checksum",
             target,
-            ours: &mut || one(&|| by_batch(&partition)),
+            ours: &mut || one(&|| ours::by_batch(&partition)),
             other: &mut || one(&|| floor_of_scan::scan(&file)),
         }
         .run(wanted);
@@ -282,34 +284,12 @@ fn scans(directory: &Path, log: &Log, wanted: &Wanted) {
             what: &format!("scan by owned record, {records_a_batch} records a batch"),
             beside: "64 KiB pread, no checksum",
             target: None,
-            ours: &mut || one(&|| by_record(&partition)),
+            ours: &mut || one(&|| ours::by_record(&partition)),
             other: &mut || one(&|| floor_of_scan::scan(&file)),
         }
         .run(wanted);
         gets(&partition, &file, records_a_batch, wanted);
     }
-}
-
-fn by_batch(partition: &Partition) -> (u64, usize) {
-    let mut cursor = partition.cursor(Start::Earliest).expect("an open log");
-    let (mut records, mut bytes) = (0, 0);
-    while let Some(batch) = cursor.next_batch().expect("sound batches") {
-        for record in batch.records() {
-            bytes += record.expect("sound").value().map_or(0, <[u8]>::len);
-            records += 1;
-        }
-    }
-    (records, bytes)
-}
-
-fn by_record(partition: &Partition) -> (u64, usize) {
-    let cursor = partition.cursor(Start::Earliest).expect("an open log");
-    let (mut records, mut bytes) = (0, 0);
-    for record in cursor {
-        bytes += record.expect("sound").value().map_or(0, <[u8]>::len);
-        records += 1;
-    }
-    (records, bytes)
 }
 
 /// One record at a time, spread over the partition.

@@ -9,13 +9,15 @@
 
 #[path = "floor/scan.rs"]
 mod floor;
+#[path = "ours/scan.rs"]
+mod ours;
 
 use std::fs::File;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use stratalog::{Compression, Log, Offset, Partition, Record, RecordBatchBuilder, Start};
+use stratalog::{Compression, Log, Offset, Partition, Record, RecordBatchBuilder};
 
 const RECORDS: u64 = 500_000;
 const VALUE_BYTES: usize = 100;
@@ -40,32 +42,6 @@ fn segment_file(directory: &Path, topic: &str) -> PathBuf {
     partition.join("00000000000000000000.log")
 }
 
-/// Records and bytes of values, from whole batches.
-fn by_batch(partition: &Partition) -> (u64, usize) {
-    let mut cursor = partition.cursor(Start::Earliest).expect("an open log");
-    let (mut records, mut bytes) = (0, 0);
-    while let Some(batch) = cursor.next_batch().expect("sound batches") {
-        for record in batch.records() {
-            let record = record.expect("sound records");
-            bytes += record.value().map_or(0, <[u8]>::len);
-            records += 1;
-        }
-    }
-    (records, bytes)
-}
-
-/// The same, from owned records.
-fn by_record(partition: &Partition) -> (u64, usize) {
-    let cursor = partition.cursor(Start::Earliest).expect("an open log");
-    let (mut records, mut bytes) = (0, 0);
-    for record in cursor {
-        let record = record.expect("sound records");
-        bytes += record.value().map_or(0, <[u8]>::len);
-        records += 1;
-    }
-    (records, bytes)
-}
-
 fn scan(criterion: &mut Criterion) {
     let directory = tempfile::tempdir().expect("room for a directory");
     let log = Log::open(directory.path()).expect("an empty directory");
@@ -81,10 +57,10 @@ fn scan(criterion: &mut Criterion) {
             bench.iter(|| assert_eq!(floor::scan(&file), all));
         });
         group.bench_function("cursor, by batch", |bench| {
-            bench.iter(|| assert_eq!(by_batch(&partition), all));
+            bench.iter(|| assert_eq!(ours::by_batch(&partition), all));
         });
         group.bench_function("cursor, by owned record", |bench| {
-            bench.iter(|| assert_eq!(by_record(&partition), all));
+            bench.iter(|| assert_eq!(ours::by_record(&partition), all));
         });
         group.finish();
         get(criterion, &partition, records_a_batch);

@@ -30,6 +30,13 @@ pub(crate) fn seeds(commit: u64, nightly: u64) -> Range<u64> {
     }
 }
 
+/// A number that a run is given by name, or the default.
+pub(crate) fn from_environment(name: &str, default: u64) -> u64 {
+    std::env::var(name)
+        .ok()
+        .map_or(default, |text| text.parse().unwrap())
+}
+
 /// Says aloud that a test cannot run here, and why; `.ci/run` counts these lines.
 pub(crate) fn skip(what: &str, why: &str) {
     say(format_args!("skipped, 1: {what}: {why}"));

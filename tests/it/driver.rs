@@ -13,6 +13,16 @@ pub(crate) type Origin = (u64, u64);
 /// The seed of all payloads: the judge needs it to know the bytes of a record.
 pub(crate) const PAYLOAD_SEED: u64 = 1;
 
+/// Each policy that `logdrv` takes, at a figure that a short round meets.
+pub(crate) const POLICIES: [&str; 6] = [
+    "never",
+    "always",
+    "group",
+    "interval:5",
+    "bytes:20000",
+    "records:50",
+];
+
 /// Beside the test's own program: `target/<profile>/deps/it-...` and `target/<profile>/examples/logdrv`.
 pub(crate) fn driver() -> PathBuf {
     let test = std::env::current_exe().expect("the test's own path");

@@ -14,50 +14,12 @@ use stratalog::{
 };
 use tempfile::TempDir;
 
+use crate::battery::from_environment;
 use crate::kafka_jury::{Jury, in_parallel};
+use crate::random::Random;
 
 /// Partitions that share a log directory, because the jury opens a whole one.
 const PARTITIONS_PER_LOG: u64 = 10;
-
-/// A small generator of our own, so that a seed means the same for ever (SplitMix64).
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
-    }
-
-    pub(crate) fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[self.below(all.len() as u64) as usize]
-    }
-
-    pub(crate) fn one_in(&mut self, bound: u64) -> bool {
-        self.below(bound) == 0
-    }
-
-    fn bytes(&mut self, most: u64) -> Vec<u8> {
-        let length = self.below(most + 1);
-        // Half of it repeats, so that codecs have something to do.
-        let byte = self.next();
-        (0..length)
-            .map(|n| {
-                if n % 2 == 0 {
-                    byte as u8
-                } else {
-                    self.next() as u8
-                }
-            })
-            .collect()
-    }
-}
 
 /// A record as it must come back; control records are not in the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -397,12 +359,6 @@ fn differences(jury: &Jury, dir: &Path) -> Vec<String> {
         }
     }
     found
-}
-
-pub(crate) fn from_environment(name: &str, default: u64) -> u64 {
-    std::env::var(name)
-        .ok()
-        .map_or(default, |text| text.parse().unwrap())
 }
 
 #[test]

@@ -6,16 +6,11 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::driver::{Judge, Running, command, dump};
+use crate::battery::from_environment;
+use crate::driver::{Judge, POLICIES, Running, command, dump};
 
 /// Rounds in the ordinary test run.
 const ROUNDS: u64 = 25;
-
-fn from_environment(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().map_or(default, |text| {
-        text.parse().unwrap_or_else(|_| panic!("{name}={text}"))
-    })
-}
 
 /// Promise 1.
 #[test]
@@ -43,15 +38,7 @@ fn a_killed_writer_loses_nothing_that_it_acknowledged() {
 }
 
 fn options_of(seed: u64) -> String {
-    let policies = [
-        "never",
-        "always",
-        "group",
-        "interval:5",
-        "bytes:20000",
-        "records:50",
-    ];
-    let policy = policies[(seed % 6) as usize];
+    let policy = POLICIES[(seed % 6) as usize];
     let batch = ["1", "3", "10"][(seed / 6 % 3) as usize];
     let codec = ["none", "zstd", "lz4"][(seed / 18 % 3) as usize];
     let first_seq = seed * 1_000_000;

@@ -19,9 +19,9 @@ const BATCHES: usize = 50;
 const PREFIX_BYTES: usize = 17;
 const SEGMENT: &str = "/log/events-0/00000000000000000000.log";
 
-fn open(storage: &Memory) -> (Log, Partition) {
+fn open(storage: impl Storage + 'static) -> (Log, Partition) {
     let log = Log::builder("/log")
-        .storage(Arc::new(storage.clone()))
+        .storage(Arc::new(storage))
         .maintenance(Maintenance::Manual)
         .defaults(TopicOptions::default().fsync(FsyncPolicy::Never))
         .open()
@@ -109,7 +109,7 @@ fn read(partition: &Partition) -> (BTreeMap<u64, Vec<u8>>, Vec<u64>) {
 #[test]
 fn every_flipped_bit_of_fifty_batches_costs_that_batch_and_no_other() {
     let storage = Memory::new();
-    let (_log, partition) = open(&storage);
+    let (_log, partition) = open(storage.clone());
     // One more, so that each of the fifty has a neighbour behind it.
     let places = append_samples(&partition, BATCHES + 1);
     let (whole, lost) = read(&partition);
@@ -171,18 +171,8 @@ fn flip(file: &dyn StorageFile, at: u64, bit: u32) {
 fn a_log_cut_at_every_byte_shows_the_batches_before_the_cut() {
     use stratalog::storage::sim::{Keep, Sim};
 
-    let open = |sim: &Sim| {
-        let log = Log::builder("/log")
-            .storage(Arc::new(sim.clone()))
-            .maintenance(Maintenance::Manual)
-            .defaults(TopicOptions::default().fsync(FsyncPolicy::Never))
-            .open()
-            .unwrap();
-        let partition = log.topic("events").unwrap().partition(0).unwrap();
-        (log, partition)
-    };
     let sim = Sim::new(1);
-    let (_log, partition) = open(&sim);
+    let (_log, partition) = open(sim.clone());
     let places = append_samples(&partition, 12);
     let (whole, _) = read(&partition);
     let cases = Cases::default();
@@ -190,7 +180,7 @@ fn a_log_cut_at_every_byte_shows_the_batches_before_the_cut() {
         let after = sim.crash_image(Keep::All);
         let file = after.open(Path::new(SEGMENT), Access::Write).unwrap();
         file.set_len(cut).unwrap();
-        let (log, partition) = open(&after);
+        let (log, partition) = open(after.clone());
         let kept = places.iter().rev().find(|place| place.1 <= cut);
         let end = kept.map_or(0, |place| place.2.end);
         assert_eq!(partition.watermarks().end.get(), end, "cut at {cut}");

@@ -42,6 +42,7 @@ mod modelled;
 #[cfg(feature = "sim")]
 mod owner;
 mod promises;
+mod random;
 mod read_only;
 mod recovery_chapter;
 mod repository;

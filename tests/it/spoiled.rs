@@ -13,9 +13,10 @@ use stratalog::storage::{Memory, Storage};
 use stratalog::{ErrorKind, Start};
 use tempfile::TempDir;
 
+use crate::battery::from_environment;
 use crate::kafka_fixtures::Fixture;
 use crate::kafka_jury::{Jury, in_parallel};
-use crate::kafka_written::{Random, from_environment};
+use crate::random::Random;
 
 const ROUNDS: u64 = 100;
 

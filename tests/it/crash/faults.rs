@@ -6,7 +6,8 @@ use stratalog::storage::sim::{Fault, Keep, Repeat, Sim};
 use super::survivor::{Survivor, Tally};
 use super::workload::Workload;
 use crate::battery::effort;
-use crate::modelled::{Bench, Kind, Random, Since, Step, Story};
+use crate::modelled::{Bench, Kind, Since, Step, Story};
+use crate::random::Random;
 
 const A: Step = Step::Append { bytes: 150 };
 const S: Step = Step::Submit { bytes: 90 };

@@ -15,7 +15,8 @@ use stratalog::FsyncPolicy;
 use stratalog::storage::sim::Sim;
 
 use crate::battery::{effort, seeds};
-use crate::modelled::{Bench, Random, Since, Story};
+use crate::modelled::{Bench, Since, Story};
+use crate::random::Random;
 use survivor::{Survivor, Tally, states};
 use workload::Workload;
 

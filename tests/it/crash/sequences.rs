@@ -6,7 +6,8 @@ use stratalog::storage::sim::Sim;
 use super::survivor::{Survivor, Tally, states};
 use super::workload::Workload;
 use crate::battery::effort;
-use crate::modelled::{Bench, Random, Since, Step, Story};
+use crate::modelled::{Bench, Since, Step, Story};
+use crate::random::Random;
 
 const STEPS: [Step; 8] = [
     Step::Append { bytes: 100 },

@@ -3,7 +3,8 @@
 use stratalog::storage::sim::{Keep, Sim};
 
 use crate::battery::Cases;
-use crate::modelled::{Bench, Random, Since, Step, Story};
+use crate::modelled::{Bench, Since, Step, Story};
+use crate::random::Random;
 
 /// How often recovery crashes before it is let go.
 const RECOVERY_DEPTH: u32 = 3;

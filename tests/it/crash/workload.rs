@@ -2,7 +2,8 @@
 
 use stratalog::{Compression, FsyncPolicy, Retention, TopicOptions};
 
-use crate::modelled::{Eyes, Keeps, Random, Setup, Step, TopicSetup, draw_step};
+use crate::modelled::{Eyes, Keeps, Setup, Step, TopicSetup, draw_step};
+use crate::random::Random;
 
 #[derive(Clone, Debug)]
 pub(super) struct Workload {
@@ -17,7 +18,7 @@ impl Workload {
         // Other steps for each policy.
         let salt: u64 = format!("{policy:?}").bytes().map(u64::from).sum();
         let mut random = Random(seed.wrapping_mul(1000) + salt);
-        let index_interval_bytes = random.one_of(&[0, 200, 4096]);
+        let index_interval_bytes = *random.one_of(&[0, 200, 4096]);
         let steps = (0..length).map(|_| draw_step(&mut random)).collect();
         Self {
             policy,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::written::{Files, LOG, Written};
-use crate::kafka_written::Random;
+use crate::random::Random;
 
 const SECTOR_BYTES: usize = 512;
 

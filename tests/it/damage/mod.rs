@@ -14,7 +14,7 @@ use stratalog::storage::{Memory, Storage};
 use stratalog::{Log, Maintenance, Offset, Partition, Record, Start, Timestamp};
 
 use crate::battery::{Cases, seeds};
-use crate::kafka_written::Random;
+use crate::random::Random;
 use faults::spoil;
 use oracle::{Damage, Read, check_kept, read};
 use written::{End, FOLDER, Files, KINDS, Kind, LOG, Plan, Written, clock, files_in};

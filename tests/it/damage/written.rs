@@ -14,7 +14,7 @@ use stratalog::{
     RecordBatchBuilder, Retention, Sequence, Timestamp, TopicOptions, UnverifiedBatch,
 };
 
-use crate::kafka_written::Random;
+use crate::random::Random;
 
 pub(super) const LOG: &str = "/log";
 pub(super) const FOLDER: &str = "/log/t-0";

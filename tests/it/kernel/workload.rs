@@ -1,5 +1,7 @@
 //! What a writer does in one round, drawn from a number.
 
+use crate::driver::POLICIES;
+
 /// Policy, batches, codec, segments and retention of one writer, and when it is stopped.
 #[derive(Clone, Debug)]
 pub(super) struct Workload {
@@ -24,14 +26,7 @@ impl Workload {
             state % below
         };
         Self {
-            policy: [
-                "never",
-                "always",
-                "group",
-                "interval:5",
-                "bytes:20000",
-                "records:50",
-            ][draw(6) as usize],
+            policy: POLICIES[draw(6) as usize],
             batch: [1, 3, 10][draw(3) as usize],
             codec: ["none", "zstd", "lz4"][draw(3) as usize],
             segment_bytes: [16_384, 65_536, 1 << 20][draw(3) as usize],

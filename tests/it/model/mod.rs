@@ -7,6 +7,7 @@ mod subject;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::battery::{Cases, effort, seeds};
+use crate::random::Random;
 use subject::Subject;
 
 /// One thing to do. Parts are thousandths of what is there, so that each makes sense wherever it stands in a list.
@@ -30,22 +31,6 @@ enum Operation {
     Reopen,
     Kill,
     PowerCut,
-}
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
 }
 
 fn draw(random: &mut Random) -> Operation {

@@ -1,7 +1,7 @@
 //! What can be done to a partition of a log.
 
-use super::Random;
 use super::model::Kind;
+use crate::random::Random;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Step {
@@ -69,7 +69,7 @@ pub(crate) fn draw_step(random: &mut Random) -> Step {
         26 => Step::Resend { producer },
         27..30 => Step::End {
             producer: 3 + random.below(2) as i64,
-            kind: random.one_of(&[Kind::Commit, Kind::Abort]),
+            kind: *random.one_of(&[Kind::Commit, Kind::Abort]),
         },
         30 | 31 => Step::BeginEpoch,
         32 | 33 => Step::DeleteBefore { part },

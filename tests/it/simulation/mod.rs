@@ -11,7 +11,8 @@ use stratalog::storage::Storage;
 use stratalog::storage::sim::{Fault, Keep, Repeat, Sim};
 
 use crate::battery::{Cases, seeds};
-use crate::modelled::{Bench, Random, Since, Story};
+use crate::modelled::{Bench, Since, Story};
+use crate::random::Random;
 use swarm::{Swarm, Trouble};
 
 /// What came about, so that a battery that does nothing is found out.

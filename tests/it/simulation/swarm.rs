@@ -5,7 +5,8 @@ use std::time::Duration;
 use stratalog::storage::sim::{Fault, Repeat, Sim};
 use stratalog::{Compression, FsyncPolicy, HighWatermark, Level, Retention, TopicOptions};
 
-use crate::modelled::{Eyes, Keeps, Kind, Random, Setup, Step, TopicSetup};
+use crate::modelled::{Eyes, Keeps, Kind, Setup, Step, TopicSetup};
+use crate::random::Random;
 
 /// A draw: some kinds of steps are rare, and some never come.
 #[derive(Debug)]
@@ -24,14 +25,14 @@ impl Swarm {
             .collect();
         let mut weights = [0; 14];
         for weight in &mut weights {
-            *weight = random.one_of(&[0, 1, 1, 4]);
+            *weight = *random.one_of(&[0, 1, 1, 4]);
         }
         // Without appends there is nothing to see.
         weights[0] = weights[0].max(2);
         Self {
             setup: Setup {
                 topics,
-                max_open_files: random.one_of(&[16, 64]),
+                max_open_files: *random.one_of(&[16, 64]),
                 eyes: Eyes::Open,
             },
             weights,
@@ -54,7 +55,7 @@ impl Swarm {
             4 => Step::Resend { producer },
             5 => Step::End {
                 producer: 3 + random.below(2) as i64,
-                kind: random.one_of(&[Kind::Commit, Kind::Abort]),
+                kind: *random.one_of(&[Kind::Commit, Kind::Abort]),
             },
             6 => Step::BeginEpoch,
             7 => Step::DeleteBefore { part: part / 2 },
@@ -62,7 +63,7 @@ impl Swarm {
                 part: 1000 - part / 3,
             },
             9 => Step::Maintain {
-                seconds: random.one_of(&[1, 40, 400]),
+                seconds: *random.one_of(&[1, 40, 400]),
             },
             10 => Step::Sync,
             11 => Step::WaitDurable,
@@ -92,8 +93,8 @@ impl Swarm {
 fn draw_topic(name: &str, random: &mut Random) -> TopicSetup {
     let codec = draw_codec(random);
     let keeps = Keeps {
-        time: random.one_of(&[None, Some(Duration::from_secs(600)), Some(Duration::ZERO)]),
-        bytes: random.one_of(&[None, None, Some(3000)]),
+        time: *random.one_of(&[None, Some(Duration::from_secs(600)), Some(Duration::ZERO)]),
+        bytes: *random.one_of(&[None, None, Some(3000)]),
     };
     let mut retention = Retention::unlimited();
     if let Some(time) = keeps.time {
@@ -102,7 +103,7 @@ fn draw_topic(name: &str, random: &mut Random) -> TopicSetup {
     if let Some(bytes) = keeps.bytes {
         retention = retention.bytes(bytes);
     }
-    let policy = random.one_of(&[
+    let policy = *random.one_of(&[
         FsyncPolicy::Always,
         FsyncPolicy::Never,
         FsyncPolicy::Interval(Duration::from_millis(700)),
@@ -110,11 +111,11 @@ fn draw_topic(name: &str, random: &mut Random) -> TopicSetup {
         FsyncPolicy::Records(5),
     ]);
     let options = TopicOptions::default()
-        .segment_bytes(random.one_of(&[1024, 1024, 4096, 65536]))
-        .segment_age(Duration::from_secs(random.one_of(&[60, 100_000])))
-        .segment_index_bytes(random.one_of(&[64, 4096]))
-        .index_interval_bytes(random.one_of(&[0, 200, 4096]))
-        .high_watermark(random.one_of(&[HighWatermark::End, HighWatermark::Durable]))
+        .segment_bytes(*random.one_of(&[1024, 1024, 4096, 65536]))
+        .segment_age(Duration::from_secs(*random.one_of(&[60, 100_000])))
+        .segment_index_bytes(*random.one_of(&[64, 4096]))
+        .index_interval_bytes(*random.one_of(&[0, 200, 4096]))
+        .high_watermark(*random.one_of(&[HighWatermark::End, HighWatermark::Durable]))
         .compression(draw_codec(random))
         .retention(retention)
         .fsync(policy);
@@ -128,7 +129,7 @@ fn draw_topic(name: &str, random: &mut Random) -> TopicSetup {
 }
 
 fn draw_codec(random: &mut Random) -> Compression {
-    random.one_of(&[
+    *random.one_of(&[
         Compression::None,
         Compression::None,
         Compression::Gzip(Level::gzip(1).expect("a level")),
@@ -161,8 +162,8 @@ impl Trouble {
             7 => Self::SmallDisk,
             8 => Self::FailedRead,
             _ => Self::Fault(
-                random.one_of(&[Fault::Io, Fault::Full, Fault::ShortWrite]),
-                random.one_of(&[Repeat::Once, Repeat::Once, Repeat::Forever]),
+                *random.one_of(&[Fault::Io, Fault::Full, Fault::ShortWrite]),
+                *random.one_of(&[Repeat::Once, Repeat::Once, Repeat::Forever]),
             ),
         };
         let at = random.below(200);
