@@ -136,6 +136,15 @@ struct Inner {
     gap: Option<Gap>,
     available: Option<Range<Offset>>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+    doubt: Doubt,
+}
+
+/// What an error leaves in doubt on the medium.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Doubt {
+    Nothing,
+    /// A sync failed: whatever was written before it may never last, and a later sync that answers ok proves nothing.
+    WhatWasWritten,
 }
 
 impl Error {
@@ -205,6 +214,7 @@ impl Error {
             gap: None,
             available: None,
             source: None,
+            doubt: Doubt::Nothing,
         }))
     }
 
@@ -216,6 +226,35 @@ impl Error {
             .caused_by(source);
         error.0.remedy = remedy;
         error
+    }
+
+    /// A sync that the system refused: `Io` whatever its number, because `Full` says that nothing has happened and that the next try may
+    /// succeed.
+    pub(crate) fn failed_sync(
+        action: &str,
+        path: impl Into<PathBuf>,
+        source: std::io::Error,
+    ) -> Self {
+        let mut error = Self::io(action, path, source);
+        error.0.kind = ErrorKind::Io;
+        error.0.remedy = Some("reopen the log; a sync is never tried again");
+        error.0.doubt = Doubt::WhatWasWritten;
+        error
+    }
+
+    /// Whether it comes from a sync that failed.
+    pub(crate) fn is_failed_sync(&self) -> bool {
+        self.0.doubt == Doubt::WhatWasWritten
+    }
+
+    /// The same failure where the file that was to be synced is thrown away: nothing is in doubt, and no room is no room again.
+    pub(crate) fn of_discarded_file(mut self) -> Self {
+        let source = self.source_dyn();
+        if let Some(source) = source.and_then(|source| source.downcast_ref::<std::io::Error>()) {
+            (self.0.kind, self.0.remedy) = classify(source);
+        }
+        self.0.doubt = Doubt::Nothing;
+        self
     }
 
     /// A gap, with what was found in the bytes.
@@ -373,6 +412,21 @@ mod tests {
             let error = Error::io("append", "x", std::io::Error::from_raw_os_error(number));
             assert_eq!(error.kind(), kind, "{number}");
             assert_eq!(error.raw_os_error(), Some(number));
+        }
+    }
+
+    /// Promise 10: whoever gets `Full` may try again, and after a failed sync nobody may.
+    #[test]
+    fn a_sync_without_room_is_a_failed_sync_unless_its_file_is_thrown_away() {
+        for number in [28, 122, 5] {
+            let cause = std::io::Error::from_raw_os_error(number);
+            let error = Error::failed_sync("sync", "x", cause);
+            assert_eq!(error.kind(), ErrorKind::Io);
+            assert!(error.is_failed_sync() && error.to_string().contains("reopen the log"));
+            let error = error.of_discarded_file();
+            assert!(!error.is_failed_sync());
+            let is_full = error.kind() == ErrorKind::Full;
+            assert_eq!((is_full, error.raw_os_error()), (number != 5, Some(number)));
         }
     }
 

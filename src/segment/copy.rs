@@ -62,7 +62,7 @@ fn copy_into(
         copy.write_at(&buffer[..read], done)?;
         done += read as u64;
     }
-    copy.sync_all()
+    copy.sync_all().map_err(Error::of_discarded_file)
 }
 
 /// Whether the segment at `next` starts with the very bytes that stand in the one at `base` between `from` and `to`: a copied tail whose

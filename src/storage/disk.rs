@@ -131,7 +131,7 @@ mod unix {
         fn sync_dir(&self, path: &Path) -> Result<()> {
             let directory = open_directory(path)?;
             again(|| rustix::fs::fsync(&directory))
-                .map_err(|errno| Error::io("sync the directory", path, errno.into()))
+                .map_err(|errno| Error::failed_sync("sync the directory", path, errno.into()))
         }
 
         fn lock(&self, path: &Path) -> Result<Box<dyn StorageLock>> {
@@ -262,13 +262,13 @@ mod unix {
         fn sync_data(&self) -> Result<()> {
             self.file
                 .sync_data()
-                .map_err(|error| self.failed("sync the file", error))
+                .map_err(|error| Error::failed_sync("sync the file", &*self.path, error))
         }
 
         fn sync_all(&self) -> Result<()> {
             self.file
                 .sync_all()
-                .map_err(|error| self.failed("sync the file", error))
+                .map_err(|error| Error::failed_sync("sync the file", &*self.path, error))
         }
 
         fn len(&self) -> Result<u64> {

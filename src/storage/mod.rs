@@ -156,7 +156,8 @@ pub trait Storage: Send + Sync + fmt::Debug + private::Sealed {
     /// Effect: makes all names in the directory last: creations, renames and removals before the call.
     /// Durable on return: those names (not the content of the files).
     /// Concurrency: any number at once.
-    /// Errors: `NotFound`, `Io`. A failed sync says nothing about which names lasted, and is not tried again.
+    /// Errors: `NotFound`; `Io` whatever the system says, no room included. A failed sync says nothing about which names lasted, and is not
+    /// tried again.
     fn sync_dir(&self, path: &Path) -> Result<()>;
 
     /// Effect: takes both locks on the file at `path` (flock, and an open-file-description record lock over the whole
@@ -208,7 +209,7 @@ pub trait StorageFile: Send + Sync + fmt::Debug + private::Sealed {
     /// Effect: brings written bytes to the medium, and as much about the file as reading them needs (its length), not its name.
     /// Durable on return: every byte written, and every length set, before the call.
     /// Concurrency: any number at once; what is written meanwhile may be included.
-    /// Errors: `Io`. After an error, bytes written since the last success are in doubt for ever, and a second call that
+    /// Errors: `Io` whatever the system says, no room included. After an error, bytes written since the last success are in doubt for ever, and a second call that
     /// answers ok proves nothing: never retry.
     fn sync_data(&self) -> Result<()>;
 

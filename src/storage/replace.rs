@@ -24,7 +24,7 @@ pub(crate) fn replace_file(storage: &dyn Storage, path: &Path, content: &[u8]) -
     remove_if_present(storage, &staged)?;
     let written = storage.create(&staged).and_then(|file| {
         file.write_at(content, 0)?;
-        file.sync_all()
+        file.sync_all().map_err(Error::of_discarded_file)
     });
     if let Err(error) = written {
         // What was written takes room that a full disk needs. When it cannot go now, the next replacement

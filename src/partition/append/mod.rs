@@ -367,7 +367,7 @@ impl PartitionCore {
                 error
             }
             ErrorKind::Failed => self.close_latch(error),
-            _ => error,
+            _ => self.stop_if_in_doubt(error),
         }
     }
 

@@ -85,7 +85,7 @@ impl PartitionCore {
         let mut side = self.side.lock();
         if side.facts().dense_from.is_some() {
             let noted = side.update_synced(|facts| facts.dense_from = None);
-            noted.map_err(|error| self.close_latch(error))?;
+            noted.map_err(|error| self.stop_if_in_doubt(error))?;
             self.published.dense_from(Offset::MAX);
         }
         Ok(())
@@ -260,10 +260,12 @@ impl PartitionCore {
 
     /// The one sync under the writer lock: no batch may slip in between the entry and its place.
     fn keep_epochs(&self, writer: &mut WriterState, epochs: Epochs) -> Result<()> {
-        self.write_epochs_file(&epochs)?;
+        let written = self.write_epochs_file(&epochs);
+        written.map_err(|error| self.stop_if_in_doubt(error))?;
         // The file says so now: a batch of an older epoch must not follow, whatever comes of the rest.
         writer.epochs = epochs;
-        self.vouch_for(&writer.epochs)
+        let vouched = self.vouch_for(&writer.epochs);
+        vouched.map_err(|error| self.stop_if_in_doubt(error))
     }
 }
 

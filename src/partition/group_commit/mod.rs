@@ -251,6 +251,15 @@ impl PartitionCore {
         failed
     }
 
+    /// A failed sync leaves in doubt what was written before it, names in the directory included: writing stops. Any other error says only that
+    /// what was asked for did not happen.
+    pub(super) fn stop_if_in_doubt(&self, error: Error) -> Error {
+        match error.is_failed_sync() {
+            true => self.close_latch(error),
+            false => error,
+        }
+    }
+
     /// Before an append, outside of the writer lock: waits while the log has too many un-synced bytes. Who waits syncs: its own
     /// partition first, then any other that has something to sync.
     pub(super) fn wait_for_room(&self) -> Result<()> {

@@ -239,16 +239,16 @@ impl Opener<'_> {
         let listed = bounds.listed(rebuilt.base);
         let is_hole = bounds.rule(rebuilt.base) == OffsetRule::Dense
             || listed.is_some_and(|entry| entry.end > rebuilt.end);
-        let link = match is_hole {
+        // What a trim hides is missed by nobody, and says nothing of what lies above it.
+        let from = rebuilt.end.max(bounds.log_start);
+        let link = match is_hole && from < next {
             false => Link::Meets,
-            true if rebuilt.end < bounds.durable_end => Link::HoleBelowDurable,
+            true if from < bounds.durable_end => Link::HoleBelowDurable,
             true => Link::HoleAboveDurable,
         };
         match chain_row(ChainFact::Link(link)).plan {
             ChainPlan::EndLogThere => true,
             ChainPlan::ReportMissing => {
-                // What a trim hides may lie in a tail that no sync covered: nobody misses it.
-                let from = rebuilt.end.max(bounds.log_start);
                 self.report.add_gap(from, next, GapCause::Missing);
                 false
             }

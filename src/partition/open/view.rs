@@ -223,11 +223,13 @@ fn look(
             }
             Step::End => {
                 let is_dense = bounds.rule(files.base()) == OffsetRule::Dense;
-                let is_hole = next.is_some_and(|next| is_dense && end < next);
+                // As for a writer: what a trim hides is missed by nobody.
+                let from = end.max(bounds.log_start);
+                let is_hole = next.is_some_and(|next| is_dense && from < next);
                 return Ok(Seen {
                     end: next.filter(|_| !is_hole).unwrap_or(end),
                     size: files.size(),
-                    is_log_end: is_hole && end >= bounds.durable_end,
+                    is_log_end: is_hole && from >= bounds.durable_end,
                 });
             }
         }

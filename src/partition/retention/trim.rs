@@ -13,7 +13,7 @@ use crate::timestamp::Timestamp;
 impl PartitionCore {
     /// The housekeeper's look: rolls an idle old segment, then drops what the topic's retention lets go.
     pub(crate) fn housekeep(&self, clock: ClockState) -> Result<()> {
-        if self.published.is_closed() {
+        if self.has_stopped() {
             return Ok(());
         }
         let rolled = match self.roll_if_idle() {
@@ -56,18 +56,20 @@ impl PartitionCore {
     /// 4. unlinked segments and their snapshots, oldest first: fewer of them;
     /// 5. rewrote the list of segments: a derived file that knows more than there is. Epochs are written at the next change or close.
     fn move_start(&self, start: Offset) -> Result<Offset> {
-        match self.try_to_move_start(start) {
+        let moved = match self.try_to_move_start(start) {
             // Some filesystems need room even to remove a file: once more, with the reserve given back.
             Err(error) if error.kind() == ErrorKind::Full => {
                 self.shared.make_room.ask();
                 self.try_to_move_start(start)
             }
             moved => moved,
-        }
+        };
+        moved.map_err(|error| self.stop_if_in_doubt(error))
     }
 
     fn try_to_move_start(&self, start: Offset) -> Result<Offset> {
         let turn = self.take_commit_turn();
+        self.latch.check()?;
         if self.published.is_closed() {
             return Err(self.closed());
         }

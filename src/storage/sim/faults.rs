@@ -91,7 +91,7 @@ impl Operation {
 pub enum Fault {
     /// It does nothing and answers an input/output error. A sync drops what was dirty.
     Io,
-    /// It does nothing and answers that the disk is full. A sync drops what was dirty.
+    /// It does nothing and answers that the disk is full. A sync drops what was dirty, and answers an input/output error.
     Full,
     /// A write puts in a part of its bytes, from the first on, and answers an input/output error. Other
     /// operations fail as with `Io`.
@@ -108,6 +108,7 @@ impl Fault {
     pub(super) fn error(self, operation: Operation, path: &Path) -> Option<Error> {
         let action = operation.action();
         let cause = match self {
+            Self::Full if operation.is_sync() => io::ErrorKind::StorageFull.into(),
             Self::Full => return Some(full(action, path)),
             Self::Io | Self::ShortWrite => {
                 io::Error::other("a planned fault of the simulated disk")
@@ -115,7 +116,10 @@ impl Fault {
             Self::Interrupted => io::ErrorKind::Interrupted.into(),
             Self::Lie => return None,
         };
-        Some(Error::io(action, path, cause))
+        Some(match operation.is_sync() {
+            true => Error::failed_sync(action, path, cause),
+            false => Error::io(action, path, cause),
+        })
     }
 
     /// Whether a sync that meets it loses what was dirty.

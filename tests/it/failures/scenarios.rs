@@ -46,11 +46,6 @@ fn several_segments(run: &mut Run) -> Result<()> {
     run.batches(2)
 }
 
-fn all_synced(run: &mut Run) -> Result<()> {
-    several_segments(run)?;
-    run.sync()
-}
-
 fn closed(run: &mut Run) -> Result<()> {
     several_segments(run)?;
     run.close()
@@ -128,7 +123,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         run.retain_bytes(1500)?;
         run.maintain(400)
     }),
-    scenario("delete records", Never, all_synced, |run| {
+    scenario("delete records", Never, several_segments, |run| {
         run.delete_before(7)?;
         run.delete_before(24)?;
         run.append(100)

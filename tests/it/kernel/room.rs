@@ -92,7 +92,7 @@ fn recovery_on_a_full_disk_shows_what_is_durable_and_the_rest_once_there_is_room
         let (full, status) = Running::start(&mut command(
             "write",
             &dir,
-            "--count 1 --seed 1 --first-stream 7",
+            "--count 1 --size 200000:200000 --seed 1 --first-stream 7",
         ))
         .wait();
         assert_eq!(status.code(), Some(11), "{kind:?}: {full:?}");

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::partition::AppendOutcome;
-use crate::storage::read_small_file;
 use crate::storage::sim::{Fault, Keep, Repeat, Sim};
 
 /// Small numbers from a seed (splitmix64).

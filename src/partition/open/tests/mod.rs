@@ -11,7 +11,7 @@ use crate::partition::{
     MakeRoom, Next, Partition, PartitionReader, ReadUpTo, SyncRequests, UnsyncedBudget,
 };
 use crate::segment::OpenFiles;
-use crate::storage::{Access, Memory, Storage};
+use crate::storage::{Access, Memory, Storage, read_small_file};
 use crate::timestamp::ManualClock;
 use crate::topic::TopicName;
 
@@ -731,6 +731,7 @@ mod crash;
 mod epochs;
 mod follower;
 mod kafka;
+mod room;
 mod rows;
 
 #[test]
@@ -823,7 +824,7 @@ fn a_spoiled_index_of_aborted_transactions_changes_no_answer() {
     bench.core().close().unwrap();
     drop(bench);
     let path = path(FileName::TxnIndex(Offset::ZERO));
-    let whole = crate::storage::read_small_file(&storage, &path, 100);
+    let whole = read_small_file(&storage, &path, 100);
     let whole = whole.unwrap().unwrap();
     let check = |what: &str| {
         let (reader, _) = view(&storage, Owner::OursClean);
