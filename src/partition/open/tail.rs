@@ -208,7 +208,11 @@ impl Opener<'_> {
             // Prepared space, or rubbish, behind a segment that has all its batches.
             Some(spot) if next.is_some_and(|next| spot.from >= next) => false,
             Some(spot) => {
-                let place = if spot.from >= bounds.durable_end {
+                // A batch across the log start has lost nothing that was durable when only its hidden part lies below the durable end. One that
+                // is hidden as a whole, in a segment that waits to be removed, ends nothing.
+                let is_hidden = next.is_some_and(|next| next <= bounds.log_start);
+                let from = spot.from.max(bounds.log_start);
+                let place = if from >= bounds.durable_end && !is_hidden {
                     SpotPlace::AboveDurableEnd
                 } else {
                     SpotPlace::BelowToTheEnd
@@ -221,7 +225,6 @@ impl Opener<'_> {
                     _ => {
                         let known = bounds.known_end.unwrap_or(spot.from);
                         let to = next.unwrap_or(known);
-                        let from = spot.from.max(bounds.log_start);
                         self.report.add_gap(from, to, GapCause::Damaged);
                         tail.last_is_lost = next.is_none();
                         false

@@ -74,6 +74,34 @@ fn crash_in_last_step(workload: &Workload, seed: u64, tally: &Tally) {
     }
 }
 
+/// A trim to the middle of a batch says nothing of whether that batch is on the medium: with the power gone it is torn like any other,
+/// and recovery once took its upper part for damage of what had been durable.
+#[test]
+fn a_batch_across_the_log_start_that_no_sync_has_covered_is_torn_and_not_damaged() {
+    let tally = Tally::default();
+    let steps = [
+        Step::Send {
+            producer: 3,
+            count: 2,
+        },
+        Step::DeleteBefore { part: 600 },
+        Step::AppendBatch {
+            count: 1,
+            bytes: 900,
+        },
+        Step::Truncate { part: 400 },
+    ];
+    for seed in 0..20 {
+        let workload = Workload {
+            policy: FsyncPolicy::Never,
+            index_interval_bytes: 0,
+            steps: steps.to_vec(),
+        };
+        crash_in_last_step(&workload, seed, &tally);
+    }
+    tally.report("a trim within a batch", 100);
+}
+
 #[test]
 fn every_short_sequence_of_operations_may_crash_anywhere() {
     let tally = Tally::default();
