@@ -11,7 +11,8 @@ impl LogCore {
     /// 3. wrote owner, checkpoints and marker, each synced: clean;
     /// 4. let go of the locks.
     ///
-    /// When a partition does not close, step 3 is left out: the marker would promise what is not so.
+    /// When a partition does not close, or the names in the directory are in doubt, step 3 is left out: the marker would promise what is not
+    /// so.
     pub(super) fn close(&self) -> Result<()> {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
@@ -27,7 +28,9 @@ impl LogCore {
                 Err(error) => first_failure = first_failure.and(Err(error)),
             }
         }
-        let done = first_failure.and_then(|()| folder.close_clean(&closed));
+        let done = first_failure
+            .and_then(|()| self.folder_latch.check())
+            .and_then(|()| folder.close_clean(&closed));
         folder.unlock();
         done
     }

@@ -25,7 +25,7 @@ use crate::directory::new_topic_id;
 use crate::error::{Error, ErrorKind, Result};
 use crate::partition::{OpenFacts, Partition, PartitionCore, SharedByLog, TopicOptions};
 use crate::stats::Stats;
-use crate::storage::Storage;
+use crate::storage::{Latch, Storage};
 use crate::sync::{
     Mutex, RwLock,
     atomic::{AtomicBool, Ordering},
@@ -56,6 +56,8 @@ pub(crate) struct LogCore {
     pub(crate) topics: RwLock<BTreeMap<TopicName, Arc<TopicCore>>>,
     /// Locks, marker, checkpoints, `stratalog.topics`. Held while topics come, change or go, never by an append.
     folder: Mutex<LogFolder>,
+    /// Closed by the first failed sync in a change of the directory.
+    folder_latch: Latch,
     recovery: RecoveryReport,
     workers: workers::Workers,
     housekeeper: housekeeper::Housekeeper,
@@ -79,7 +81,8 @@ impl Log {
     /// A topic; a new one is created with the log's default options, durable on return.
     ///
     /// # Errors
-    /// `InvalidInput` for a name that Kafka refuses or keeps for itself; `Io`, `Full`, `ReadOnly` from creating it; `Closed`.
+    /// `InvalidInput` for a name that Kafka refuses or keeps for itself; `Io`, `Full`, `ReadOnly` from creating it; `Failed` once a
+    /// sync of the log directory has failed: topics that are there go on, and another opening makes new ones; `Closed`.
     pub fn topic(&self, name: &str) -> Result<Topic> {
         let name = TopicName::for_user(name)?;
         if let Some(topic) = self.core.find(&name) {
@@ -199,13 +202,32 @@ impl LogCore {
             .collect()
     }
 
+    /// A change of what stands in the log directory. Once a sync has failed in one, no other is tried: names that were made before would be
+    /// called durable by the next sync, and might be lost all the same.
+    fn change_folder<T>(&self, change: impl FnOnce(&mut LogFolder) -> Result<T>) -> Result<T> {
+        let mut folder = self.folder.lock();
+        self.folder_latch.check()?;
+        change(&mut folder).map_err(|error| match error.is_failed_sync() {
+            true => self.folder_latch.close(error),
+            false => error,
+        })
+    }
+
     /// Creates a topic. A crash between two steps leaves:
     /// 1. the options written to `stratalog.topics`: a line without folders, which the next creation replaces;
     /// 2. some folders made: the topic with fewer partitions, which the next open completes from its options.
     fn create_topic(&self, name: &TopicName, options: TopicOptions) -> Result<Arc<TopicCore>> {
         self.check_open()?;
         options.validate()?;
-        let mut folder = self.folder.lock();
+        self.change_folder(|folder| self.create_topic_in(folder, name, options))
+    }
+
+    fn create_topic_in(
+        &self,
+        folder: &mut LogFolder,
+        name: &TopicName,
+        options: TopicOptions,
+    ) -> Result<Arc<TopicCore>> {
         if self.topics.read().contains_key(name) {
             return Err(
                 Error::new(ErrorKind::AlreadyExists, format!("topic {name} exists"))
@@ -218,7 +240,7 @@ impl LogCore {
         let id = new_topic_id()?;
         let mut partitions = BTreeMap::new();
         for index in 0..options.partitions {
-            let partition = self.create_partition(&folder, name, index, id, &options)?;
+            let partition = self.create_partition(folder, name, index, id, &options)?;
             partitions.insert(index, partition);
         }
         self.storage.sync_dir(&self.dir)?;
@@ -242,7 +264,15 @@ impl LogCore {
     pub(crate) fn set_topic_options(&self, topic: &TopicCore, options: TopicOptions) -> Result<()> {
         self.check_open()?;
         options.validate()?;
-        let mut folder = self.folder.lock();
+        self.change_folder(|folder| self.set_topic_options_in(folder, topic, options))
+    }
+
+    fn set_topic_options_in(
+        &self,
+        folder: &mut LogFolder,
+        topic: &TopicCore,
+        options: TopicOptions,
+    ) -> Result<()> {
         let present = topic
             .partitions
             .read()
@@ -264,7 +294,7 @@ impl LogCore {
         for index in present..options.partitions {
             added.push((
                 index,
-                self.create_partition(&folder, &topic.name, index, topic.id, &options)?,
+                self.create_partition(folder, &topic.name, index, topic.id, &options)?,
             ));
         }
         if !added.is_empty() {
@@ -286,11 +316,14 @@ impl LogCore {
     /// 4. the line in `stratalog.topics` removed: nothing.
     fn delete_topic(&self, name: &TopicName) -> Result<()> {
         self.check_open()?;
-        let mut folder = self.folder.lock();
+        self.change_folder(|folder| self.delete_topic_in(folder, name))
+    }
+
+    fn delete_topic_in(&self, folder: &mut LogFolder, name: &TopicName) -> Result<()> {
         let topic = self.topics.write().remove(name).ok_or_else(|| {
             Error::new(ErrorKind::NotFound, format!("there is no topic {name}")).path_is(&*self.dir)
         })?;
-        let renamed = self.set_aside_for_deletion(&folder, &topic);
+        let renamed = self.set_aside_for_deletion(folder, &topic);
         if renamed.is_err() {
             folder.note_leftovers();
         }

@@ -17,7 +17,7 @@ use crate::partition::{
     TopicOptions, UnsyncedBudget,
 };
 use crate::segment::OpenFiles;
-use crate::storage::Storage;
+use crate::storage::{Latch, Storage};
 use crate::sync::{Mutex, RwLock, atomic::AtomicBool};
 use crate::topic::{TopicId, TopicName, TopicPartition};
 
@@ -49,6 +49,7 @@ impl Log {
             defaults: builder.defaults,
             topics: RwLock::new(topics),
             folder: Mutex::new(folder),
+            folder_latch: Latch::default(),
             workers: Workers::default(),
             closed: AtomicBool::new(false),
         });

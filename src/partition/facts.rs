@@ -123,6 +123,14 @@ pub(crate) struct SegmentList {
     pub(crate) bad_count: usize,
 }
 
+/// What became of values whose older ones stay true.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Noted {
+    Written,
+    /// There was no room: the file has older values, and the next write brings these.
+    Later,
+}
+
 /// Both side files, open for writing.
 #[derive(Debug)]
 pub(crate) struct SideFiles {
@@ -132,6 +140,8 @@ pub(crate) struct SideFiles {
     /// Of the slot that was written last.
     sequence: u64,
     facts: Facts,
+    /// Whether the file has these facts or older ones.
+    noted: Noted,
     list: ListFile,
 }
 
@@ -189,26 +199,30 @@ impl SideFiles {
             file: Some(file),
             sequence: FIRST_SEQUENCE,
             facts,
+            noted: Noted::Written,
             list: ListFile::default(),
         })
     }
 
     /// Opens both files as they are. `otherwise` are the values when the facts are absent or damaged; they are then
-    /// written at full size, durable on return. `list_bytes` is the length of `stratalog.segments`.
+    /// written at full size, durable on return, or with the next change when there is no room. `list_bytes` is the length of
+    /// `stratalog.segments`.
     pub(crate) fn open(home: &SegmentHome, otherwise: Facts, list_bytes: u64) -> Result<Self> {
-        let path = home.path(FileName::Facts);
-        let (facts, sequence) = match read_slots(home)? {
-            Slots::Good { facts, sequence } => (facts, sequence),
-            Slots::Absent | Slots::Bad => {
-                replace_file(&*home.storage, &path, &encode_both(&otherwise))?;
-                (otherwise, FIRST_SEQUENCE)
-            }
+        let (facts, sequence, noted) = match read_slots(home)? {
+            Slots::Good { facts, sequence } => (facts, sequence, Noted::Written),
+            Slots::Absent | Slots::Bad => match replace_facts(home, &otherwise) {
+                Err(error) if error.kind() == ErrorKind::Full => {
+                    (otherwise, FIRST_SEQUENCE, Noted::Later)
+                }
+                replaced => replaced.map(|()| (otherwise, FIRST_SEQUENCE, Noted::Written))?,
+            },
         };
         Ok(Self {
             home: home.clone(),
             file: None,
             sequence,
             facts,
+            noted,
             list: ListFile {
                 unsynced: None,
                 // A part of an entry that a crash left is overwritten.
@@ -217,9 +231,14 @@ impl SideFiles {
         })
     }
 
-    /// The values as last written.
+    /// The values that hold; the file has them, or older ones.
     pub(crate) fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    /// Whether the file has the values that hold.
+    pub(crate) fn noted(&self) -> Noted {
+        self.noted
     }
 
     /// Writes a new slot (plain `pwrite`, not synced). After an error the values are as before.
@@ -227,11 +246,18 @@ impl SideFiles {
         let mut facts = self.facts;
         change(&mut facts);
         let sequence = self.sequence.saturating_add(1);
-        let file = self.file()?;
-        file.write_at(&encode_slot(&facts, sequence), slot_position(sequence))?;
-        // Only now: the next try after a failure goes to the same slot, and the other one stays whole.
-        self.sequence = sequence;
+        match self.file() {
+            Ok(file) => {
+                file.write_at(&encode_slot(&facts, sequence), slot_position(sequence))?;
+                // Only now: the next try after a failure goes to the same slot, and the other one stays whole.
+                self.sequence = sequence;
+            }
+            // There was no room for it when the partition was opened.
+            Err(error) if error.kind() == ErrorKind::NotFound => replace_facts(&self.home, &facts)?,
+            Err(error) => return Err(error),
+        }
         self.facts = facts;
+        self.noted = Noted::Written;
         Ok(())
     }
 
@@ -239,13 +265,25 @@ impl SideFiles {
     /// sealed segments that were appended meanwhile are synced too.
     ///
     /// # Errors
-    /// After an error of the sync it is in doubt which values the medium has.
+    /// After an error of the sync it is in doubt which values the medium has; after any other the values are as before.
     pub(crate) fn update_synced(&mut self, change: impl FnOnce(&mut Facts)) -> Result<()> {
         self.update(change)?;
         if let Some(list) = self.list.unsynced.take() {
             list.sync_data()?;
         }
         self.file()?.sync_data()
+    }
+
+    /// As `update`, for a change whose older values stay true: it holds at once, and reaches the file later when there is no room.
+    pub(crate) fn note(&mut self, change: impl FnOnce(&mut Facts)) -> Result<Noted> {
+        change(&mut self.facts);
+        later_without_room(self.update(|_| {}), &mut self.noted)
+    }
+
+    /// As `note`, and synced before it returns, unless it is noted later.
+    pub(crate) fn note_synced(&mut self, change: impl FnOnce(&mut Facts)) -> Result<Noted> {
+        change(&mut self.facts);
+        later_without_room(self.update_synced(|_| {}), &mut self.noted)
     }
 
     fn file(&mut self) -> Result<Arc<dyn StorageFile>> {
@@ -308,6 +346,22 @@ impl SideFiles {
         self.list.len_bytes = bytes.len() as u64;
         Ok(())
     }
+}
+
+fn later_without_room(updated: Result<()>, noted: &mut Noted) -> Result<Noted> {
+    match updated {
+        Err(error) if error.kind() == ErrorKind::Full => *noted = Noted::Later,
+        updated => updated?,
+    }
+    Ok(*noted)
+}
+
+fn replace_facts(home: &SegmentHome, facts: &Facts) -> Result<()> {
+    replace_file(
+        &*home.storage,
+        &home.path(FileName::Facts),
+        &encode_both(facts),
+    )
 }
 
 /// Slots as they stand in the file.

@@ -33,7 +33,7 @@ use crate::epochs::Epochs;
 use crate::error::{Error, Result};
 use crate::offset::Offset;
 use crate::producers::Producers;
-use crate::segment::{ActiveSegment, SegmentHome, SegmentSettings};
+use crate::segment::{ActiveSegment, SegmentFiles, SegmentHome, SegmentSettings};
 use crate::stats::{Counters, PartitionStats};
 use crate::storage::{BootId, Latch};
 use crate::sync::{Mutex, OnceLock, RwLock, atomic::AtomicU64};
@@ -145,6 +145,8 @@ pub(crate) struct WriterState {
     pub(crate) roll_jitter_ms: i64,
     /// A roll at this offset failed, and its files may not be gone for good.
     pub(crate) unfinished_roll: Option<Offset>,
+    /// Let go by a trim, and not unlinked yet.
+    pub(crate) to_unlink: Vec<Arc<SegmentFiles>>,
     /// The medium was full at the last try.
     pub(crate) full: Option<FullDisk>,
     /// The end at the housekeeper's last look: a segment is idle when it is still the same at the next.
@@ -163,8 +165,8 @@ pub(crate) struct FullDisk {
 pub(crate) enum Tail {
     /// The usual case.
     Active(ActiveSegment),
-    /// Opened on a full disk: the un-synced tail could not be copied yet; the next append tries again.
-    CopyPending(open::PendingCopy),
+    /// There was no room to finish a recovery or a truncation: the next append recovers again.
+    Pending(open::PendingRecovery),
     /// The partition is closed.
     Closed,
 }
@@ -231,6 +233,7 @@ impl PartitionCore {
                 active_since: now,
                 roll_jitter_ms,
                 unfinished_roll: None,
+                to_unlink: Vec::new(),
                 full: None,
                 end_at_last_look: None,
             }),

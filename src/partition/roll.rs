@@ -246,13 +246,15 @@ impl PartitionCore {
 
     /// The tail is cut: what an unfinished roll may have left above it goes, too.
     pub(super) fn forget_unfinished_roll(&self, writer: &mut WriterState) -> Result<()> {
-        let Some(at) = writer.unfinished_roll.take() else {
+        let Some(at) = writer.unfinished_roll else {
             return Ok(());
         };
         match self.home.storage.remove(&self.home.path(FileName::Log(at))) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            Ok(()) | Err(_) => Ok(()),
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
         }
+        writer.unfinished_roll = None;
+        Ok(())
     }
 
     /// An earlier roll that failed, and could not remove its file either, left it empty. Anything else there is not ours to touch.

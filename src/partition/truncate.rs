@@ -16,7 +16,7 @@ use crate::segment::{
 };
 use crate::storage::replace_file;
 
-use super::open::{load_producers, replay};
+use super::open::{PendingRecovery, load_producers, replay};
 use super::options::HighWatermark;
 
 impl PartitionCore {
@@ -28,9 +28,20 @@ impl PartitionCore {
     /// 3. removed later segments, newest first: a shorter log without holes;
     /// 4. cut the segment and what stands beside it: the log as it should be, or a little longer while the cut is not synced;
     /// 5. synced the segment and the directory: done.
+    ///
+    /// # Errors
+    /// `Full` in step 1: nothing has changed. `Full` in step 3 or 4 (some filesystems need room to remove or to cut): readers see what
+    /// certainly stays, and the next change first recovers, as after a crash there; the log then ends somewhere between `offset` and where it
+    /// ended. Call again.
     pub(crate) fn truncate_to(&self, offset: Offset) -> Result<Offset> {
+        let cut = self.with_reserve(|| self.try_to_truncate(offset));
+        cut.map_err(|error| self.stop_if_in_doubt(error))
+    }
+
+    fn try_to_truncate(&self, offset: Offset) -> Result<Offset> {
         let turn = self.take_commit_turn();
         self.check_may_truncate(offset)?;
+        self.finish_pending(&mut self.writer.lock())?;
         let marks = self.published.watermarks();
         if offset >= marks.end {
             self.cut_epochs(&mut self.writer.lock(), marks.end)?;
@@ -63,13 +74,23 @@ impl PartitionCore {
         let stays = |files: &SegmentFiles| kept.iter().any(|kept| std::ptr::eq(&**kept, files));
         turn.forget(stays);
         let cut = self.cut(&mut writer, target, gone, offset);
-        let end = cut.map_err(|error| self.close_latch(error))?;
+        let end = *cut.as_ref().unwrap_or(&bound);
         turn.note_cut(generation, end);
+        cut.map_err(|error| self.interrupted(&mut writer, error))?;
         drop(writer);
         let synced = self.home.storage.sync_dir(&self.home.dir);
         synced.map_err(|error| self.close_latch(error))?;
         turn.sync()?;
         Ok(end)
+    }
+
+    /// A cut stopped half-way. For want of room the next change recovers from there, as after a crash; anything else stops writing.
+    fn interrupted(&self, writer: &mut WriterState, error: Error) -> Error {
+        if error.kind() != ErrorKind::Full {
+            return self.close_latch(error);
+        }
+        writer.tail = Tail::Pending(PendingRecovery::new(error.clone()));
+        error
     }
 
     fn check_may_truncate(&self, offset: Offset) -> Result<()> {
@@ -159,8 +180,10 @@ impl PartitionCore {
     }
 
     fn cut_epochs(&self, writer: &mut WriterState, end: Offset) -> Result<()> {
-        if writer.epochs.cut_end(end) == Change::Changed {
-            self.write_epochs(&writer.epochs)?;
+        let mut epochs = writer.epochs.clone();
+        if epochs.cut_end(end) == Change::Changed {
+            self.write_epochs(&epochs)?;
+            writer.epochs = epochs;
         }
         Ok(())
     }
@@ -177,13 +200,14 @@ impl PartitionCore {
         replace_file(&*self.home.storage, &path, epochs.to_text().as_bytes())
     }
 
-    /// From here on batches are held against these epochs, by readers and by the next open.
+    /// From here on batches are held against these epochs, by readers and by the next open; a checksum that is noted later only costs the
+    /// check.
     pub(super) fn vouch_for(&self, epochs: &Epochs) -> Result<()> {
         self.published.epochs_changed(epochs);
         let checksum = epochs.checksum();
-        self.side
-            .lock()
-            .update_synced(|facts| facts.epochs = Some(checksum))
+        let mut side = self.side.lock();
+        side.note_synced(|facts| facts.epochs = Some(checksum))
+            .map(drop)
     }
 
     pub(super) fn remove_snapshots(&self, is_gone: impl Fn(Offset) -> bool) -> Result<()> {
@@ -200,12 +224,15 @@ impl PartitionCore {
 
     /// `Replica::reset_to`: drops everything; the log starts and ends at `offset`, durable on return (Kafka's truncateFullyAndStartAt).
     pub(crate) fn reset_to(&self, offset: Offset) -> Result<()> {
-        let turn = self.take_commit_turn();
-        self.latch.check()?;
-        if self.published.is_closed() {
-            return Err(self.closed());
-        }
-        self.start_over(&turn, offset)
+        let reset = self.with_reserve(|| {
+            let turn = self.take_commit_turn();
+            self.latch.check()?;
+            if self.published.is_closed() {
+                return Err(self.closed());
+            }
+            self.start_over(&turn, offset)
+        });
+        reset.map_err(|error| self.stop_if_in_doubt(error))
     }
 
     /// A crash between two steps leaves:
@@ -214,6 +241,9 @@ impl PartitionCore {
     /// 2. removed all segments, newest first: fewer of them;
     /// 3. made the new one: an empty log at the right place, also without it;
     /// 4. synced it with the directory: done.
+    ///
+    /// # Errors
+    /// `Full` as of a truncation: before step 2 nothing has changed, later the next change recovers first.
     fn start_over(&self, turn: &CommitTurn<'_>, at: Offset) -> Result<()> {
         self.start_over_with(turn, &mut self.writer.lock(), at..at)?;
         turn.sync().map(drop)
@@ -238,7 +268,7 @@ impl PartitionCore {
         turn.forget(|_| false);
         turn.note_cut(generation, Offset::ZERO);
         let started = self.replace_all(writer, &old, range.start);
-        started.map_err(|error| self.close_latch(error))
+        started.map_err(|error| self.interrupted(writer, error))
     }
 
     fn replace_all(
@@ -251,7 +281,14 @@ impl PartitionCore {
         for segment in old.iter().rev() {
             segment.remove()?;
         }
-        self.forget_unfinished_roll(writer)?;
+        // What a trim, a roll or an earlier reset could not take away.
+        for base in bases(&self.home)?.into_iter().rev() {
+            for name in FileName::of_segment(base) {
+                self.home.remove(name)?;
+            }
+        }
+        writer.unfinished_roll = None;
+        writer.to_unlink.clear();
         self.remove_snapshots(|_| true)?;
         writer.producers = Producers::default();
         writer.epochs = Epochs::default();
@@ -316,14 +353,24 @@ fn end_below(segment: &SegmentFiles, rule: OffsetRule, offset: Offset) -> Result
 
 /// The offsets of the snapshots in a partition's directory, ascending.
 fn snapshots(home: &SegmentHome) -> Result<Vec<Offset>> {
+    numbers(home, |name| match name {
+        FileName::Snapshot(offset) => Some(offset),
+        _ => None,
+    })
+}
+
+/// The bases of the segments that stand in a partition's directory, ascending.
+fn bases(home: &SegmentHome) -> Result<Vec<Offset>> {
+    numbers(home, |name| match name {
+        FileName::Log(base) => Some(base),
+        _ => None,
+    })
+}
+
+fn numbers(home: &SegmentHome, of: impl Fn(FileName) -> Option<Offset>) -> Result<Vec<Offset>> {
     let entries = home.storage.list(&home.dir)?;
-    let mut offsets: Vec<Offset> = entries
-        .iter()
-        .filter_map(|entry| match FileName::parse(entry.name.to_str()?) {
-            FileName::Snapshot(offset) => Some(offset),
-            _ => None,
-        })
-        .collect();
+    let names = entries.iter().filter_map(|entry| entry.name.to_str());
+    let mut offsets: Vec<Offset> = names.filter_map(|name| of(FileName::parse(name))).collect();
     offsets.sort_unstable();
     Ok(offsets)
 }

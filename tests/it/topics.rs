@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use stratalog::storage::sim::{Fault, Repeat, Sim};
-use stratalog::{FsyncPolicy, Log, Maintenance, Record, Start, Topic, TopicOptions};
+use stratalog::{ErrorKind, FsyncPolicy, Log, Maintenance, Record, Start, Topic, TopicOptions};
 
 fn open(sim: &Sim) -> Log {
     Log::builder(Path::new("/data/log"))
@@ -29,6 +29,21 @@ fn records(topic: &Topic) -> usize {
     counts.sum()
 }
 
+/// After a failed sync of the directory only another opening changes it; else the same process goes on.
+fn reopened_when_in_doubt(sim: &Sim, log: Log) -> Log {
+    match log.create_topic("doubt", TopicOptions::default()) {
+        Ok(_) => {
+            log.delete_topic("doubt").unwrap();
+            log
+        }
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::Failed, "{error}");
+            log.close().expect_err("no marker is written");
+            open(sim)
+        }
+    }
+}
+
 /// Story: the second try met the files of the first one, and said `AlreadyExists` until the log was opened anew.
 #[test]
 fn a_topic_that_could_not_be_created_is_created_by_the_next_try() {
@@ -40,6 +55,7 @@ fn a_topic_that_could_not_be_created_is_created_by_the_next_try() {
             sim.fail_operation(nth, fault, Repeat::Once);
             let created = log.topic("events").is_ok();
             sim.heal();
+            let log = reopened_when_in_doubt(&sim, log);
             let topic = log
                 .topic("events")
                 .unwrap_or_else(|error| panic!("{fault:?} at operation {nth}: {error}"));
@@ -79,6 +95,7 @@ fn what_a_deletion_that_failed_leaves_is_recovered_and_never_taken_for_clean() {
                 break;
             }
             failed += 1;
+            let log = reopened_when_in_doubt(&sim, log);
             if again {
                 // What still stands is there again, whole partitions only.
                 let topic = log.topic("events").unwrap();

@@ -250,13 +250,11 @@ impl PartitionCore {
             }
             writer.full = None;
         }
-        if let Tail::CopyPending(_) = &writer.tail {
-            let copied = self.finish_pending_copy(writer);
-            copied.map_err(|error| self.refused(writer, error))?;
-        }
+        let finished = self.finish_pending(writer);
+        finished.map_err(|error| self.refused(writer, error))?;
         match &writer.tail {
             Tail::Active(active) => Ok(active.next_offset()),
-            Tail::CopyPending(_) | Tail::Closed => Err(self.closed()),
+            Tail::Pending(_) | Tail::Closed => Err(self.closed()),
         }
     }
 

@@ -20,6 +20,7 @@ mod tests;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use super::facts::Noted;
 use super::{FsyncPolicy, PartitionCore};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{BACKGROUND_SYNC_BYTES, BACKGROUND_SYNC_MS};
@@ -232,12 +233,15 @@ impl PartitionCore {
             return Ok(Some(FACTS_SYNC_EVERY.saturating_sub(age)));
         }
         self.latch.check()?;
-        let synced = self.side.lock().update_synced(|_| {});
-        synced.map_err(|error| self.close_latch(error))?;
+        let noted = self.side.lock().note_synced(|_| {});
+        let noted = noted.map_err(|error| self.close_latch(error))?;
         *facts = FactsSync {
-            is_stale: false,
+            is_stale: noted == Noted::Later,
             synced_at: Some(now),
         };
+        if facts.is_stale {
+            return Ok(Some(FACTS_SYNC_EVERY));
+        }
         drop(facts);
         self.rest_if_durable();
         Ok(None)
@@ -348,7 +352,8 @@ impl CommitTurn<'_> {
         Ok(())
     }
 
-    /// The bounds that a crash is judged by: synced when a segment was sealed, else written only.
+    /// The bounds that a crash is judged by: synced when a segment was sealed, else written only. Without room they are written later:
+    /// older ones stay true.
     fn write_facts(&self, durable_end: Offset, has_rolled: bool) -> Result<()> {
         let core = self.core;
         let mut stale = core.commit.facts.lock();
@@ -357,23 +362,22 @@ impl CommitTurn<'_> {
             facts.durable_end = durable_end;
             facts.recovery_point = durable_end;
         };
-        let written = if has_rolled {
-            let synced = side.update_synced(change);
-            stale.synced_at = Some(core.shared.clock.monotonic());
-            stale.is_stale = false;
-            synced
-        } else {
-            stale.is_stale = true;
-            let due = core
-                .shared
-                .clock
-                .monotonic()
-                .saturating_add(FACTS_SYNC_EVERY);
-            core.shared.sync_requests.ask_at(core, due);
-            side.update(change)
+        let noted = match has_rolled {
+            true => side.note_synced(change),
+            false => side.note(change),
         };
         drop(side);
-        written.map_err(|error| core.close_latch(error))
+        let noted = noted.map_err(|error| core.close_latch(error))?;
+        let now = core.shared.clock.monotonic();
+        if has_rolled {
+            stale.synced_at = Some(now);
+        }
+        stale.is_stale = !has_rolled || noted == Noted::Later;
+        if stale.is_stale {
+            let due = now.saturating_add(FACTS_SYNC_EVERY);
+            core.shared.sync_requests.ask_at(core, due);
+        }
+        Ok(())
     }
 
     /// Segments that were trimmed or cut away are not synced any more. `stays` says which are still in the list of the partition.
@@ -422,6 +426,11 @@ impl Commit {
             files: Arc::clone(active),
             snapshot: Some(snapshot),
         });
+    }
+
+    /// All that was listed is on the medium.
+    pub(super) fn forget_unsynced(&self) {
+        self.unsynced.lock().clear();
     }
 
     /// Counts what was appended; called after its end is published.

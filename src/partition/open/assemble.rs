@@ -6,7 +6,7 @@ use super::bounds::Bounds;
 use super::fold::{EpochsFound, Fold, read_epochs, write_snapshot};
 use super::survey::Survey;
 use super::tail::Placed;
-use super::{Opener, PendingCopy, Recovered};
+use super::{Opener, PendingRecovery, Recovered};
 use crate::epochs::{Change, Epochs};
 use crate::error::{ErrorKind, GapCause, Result};
 use crate::ids::LeaderEpoch;
@@ -31,7 +31,7 @@ impl Opener<'_> {
     ) -> Result<Recovered> {
         let (mut sealed, mut listed, tail, end) = match placed {
             Placed::Pending { sealed, end, error } => {
-                let pending = Tail::CopyPending(PendingCopy { error });
+                let pending = Tail::Pending(PendingRecovery::new(error));
                 (sealed, Vec::new(), pending, end)
             }
             Placed::Active {
@@ -62,7 +62,7 @@ impl Opener<'_> {
             HighWatermark::External => start,
         };
         let was_cut = self.report.torn.is_some() || !self.report.set_aside.is_empty();
-        let is_pending = matches!(tail, Tail::CopyPending(_));
+        let is_pending = matches!(tail, Tail::Pending(_));
         // A history that was derived from batches which contradict each other is no evidence against any of them.
         let is_in_doubt = bounds.epochs.is_none() && fold.fell_at >= bounds.dense_from;
         let dense_from = match bounds.writer {

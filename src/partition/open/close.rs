@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::fold::{EpochsFound, read_epochs, write_snapshot};
 use crate::error::Result;
 use crate::offset::Offset;
+use crate::partition::facts::Noted;
 use crate::partition::{ClosedFacts, CommitTurn, PartitionCore, Tail};
 use crate::segment::ActiveSegment;
 
@@ -30,7 +31,7 @@ impl PartitionCore {
         let tail = std::mem::replace(&mut self.writer.lock().tail, Tail::Closed);
         let closed = match tail {
             Tail::Closed => return Err(self.closed()),
-            Tail::CopyPending(pending) => Err(pending.error),
+            Tail::Pending(pending) => Err(pending.error),
             Tail::Active(active) => self
                 .latch
                 .check()
@@ -70,7 +71,7 @@ impl PartitionCore {
         let known = side.facts();
         let is_known = (known.log_start, known.recovery_point, known.durable_end)
             == (marks.start, marks.end, marks.end);
-        if !(is_as_closed && is_known) {
+        if !(is_as_closed && is_known && side.noted() == Noted::Written) {
             side.update_synced(|facts| {
                 facts.log_start = marks.start;
                 facts.recovery_point = marks.end;

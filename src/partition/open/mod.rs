@@ -7,6 +7,7 @@ mod assemble;
 mod bounds;
 mod chain;
 mod close;
+mod copies;
 mod fold;
 mod report;
 mod survey;
@@ -86,11 +87,19 @@ pub(crate) struct ClosedFacts {
     pub(crate) high: Offset,
     pub(crate) start_is_inside_segment: bool,
 }
-/// A tail that must be copied to fresh blocks before it is shown.
+
+/// The files are as a crash may leave them, and only what is durable is shown: there was no room for the rest of a recovery (the copy of
+/// the tail, the facts), or a truncation met a full disk half-way.
 #[derive(Debug)]
-pub(crate) struct PendingCopy {
-    /// Why it could not be copied.
+pub(crate) struct PendingRecovery {
+    /// What had no room.
     error: Error,
+}
+
+impl PendingRecovery {
+    pub(super) fn new(error: Error) -> Self {
+        Self { error }
+    }
 }
 
 /// Opening one partition for writing, step by step.
@@ -133,13 +142,20 @@ impl PartitionCore {
         let recovered = opener.recover(options.high_watermark)?;
         let mut report = opener.report;
         let mut side = SideFiles::open(&home, recovered.facts, recovered.list_bytes)?;
-        note_recovered(&mut side, &recovered)?;
+        let tail = match note_recovered(&mut side, &recovered) {
+            // What is shown is durable. Nothing may be appended before the facts say so: they name the boot and the writer.
+            Err(error) if error.kind() == ErrorKind::Full => {
+                report.pending = Some(error.clone());
+                Tail::Pending(PendingRecovery::new(error))
+            }
+            noted => noted.map(|()| recovered.tail)?,
+        };
         report.elapsed = shared.clock.monotonic().saturating_sub(started);
         let core = Self::new(Parts {
             name,
             home,
             options,
-            tail: recovered.tail,
+            tail,
             producers: recovered.fold.producers,
             epochs: recovered.fold.epochs,
             published: Published::new(recovered.opening),
@@ -205,24 +221,36 @@ impl PartitionCore {
         Ok(core)
     }
 
-    /// Tries again to copy the tail that could not be copied at open; on success the tail is `Active`. Called by an append, under the
-    /// writer lock.
+    /// Recovers once more what is pending; on success the tail is `Active` and durable. Called under the writer lock by whoever changes
+    /// something next.
     ///
     /// # Errors
     /// `Full`: nothing has changed, and what is durable stays readable.
-    pub(super) fn finish_pending_copy(&self, writer: &mut WriterState) -> Result<()> {
+    pub(super) fn finish_pending(&self, writer: &mut WriterState) -> Result<()> {
+        let Tail::Pending(_) = &writer.tail else {
+            return Ok(());
+        };
         let given = OpenFacts::left_by_us(self.shared.incarnation);
         let options = self.options();
         let mut opener = Opener::new(&self.name, &self.home, &options, given, &self.shared);
         let recovered = opener.recover(options.high_watermark)?;
-        if let Tail::CopyPending(pending) = recovered.tail {
+        if let Tail::Pending(pending) = recovered.tail {
             return Err(pending.error);
+        }
+        if recovered.opening.end < self.published.watermarks().end {
+            let gone = "records that were shown are gone from the files";
+            return Err(Error::new(ErrorKind::Failed, gone).path_is(&*self.home.dir));
         }
         note_recovered(&mut self.side.lock(), &recovered)?;
         let opening = recovered.opening;
         writer.producers = recovered.fold.producers;
         writer.epochs = recovered.fold.epochs;
         writer.tail = recovered.tail;
+        writer.unfinished_roll = None;
+        // What a trim had let go and could not unlink stands in the log again, below its start.
+        writer.to_unlink.clear();
+        // All of it was synced by the recovery.
+        self.commit.forget_unsynced();
         self.published.epochs_changed(&writer.epochs);
         self.published.appended(opening.end, opening.first_unstable);
         // The log may start in what was not shown yet.

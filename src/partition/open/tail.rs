@@ -11,7 +11,8 @@ use crate::error::{Error, ErrorKind, GapCause, Result};
 use crate::limits::CUT_TAIL_COPY_BYTES;
 use crate::offset::{FilePosition, Offset};
 use crate::partition::recovery::{
-    Boot, ChainFact, ChainPlan, Link, SpotPlace, TailFact, TailPlan, Unsynced, chain_row, tail_row,
+    Boot, ChainFact, ChainPlan, Link, SpotPlace, TailFact, TailPlan, Unsynced, Writer, chain_row,
+    tail_row,
 };
 use crate::segment::{
     AbortedTransaction, ActiveSegment, BadKind, BadSpot, FileName, GapKind, OffsetRule, Rebuilt,
@@ -27,12 +28,12 @@ const MOST_CUT_TAILS: u32 = 8;
 #[derive(Debug)]
 pub(super) struct Scanned {
     pub(super) rebuilt: Rebuilt,
-    aborted: Vec<AbortedTransaction>,
+    pub(super) aborted: Vec<AbortedTransaction>,
     /// The first batch at or above the durable end.
-    boundary: Option<(FilePosition, Offset)>,
+    pub(super) boundary: Option<(FilePosition, Offset)>,
     /// The first batch at or above the base of the next segment.
-    overlap: Option<FilePosition>,
-    modified: Timestamp,
+    pub(super) overlap: Option<FilePosition>,
+    pub(super) modified: Timestamp,
 }
 
 /// Where a walk over the tail came to.
@@ -126,7 +127,7 @@ impl Opener<'_> {
         Ok(tail)
     }
 
-    fn scan(
+    pub(super) fn scan(
         &self,
         bounds: &Bounds,
         segment: &Surveyed,
@@ -175,7 +176,7 @@ impl Opener<'_> {
         self.cut_file(base, at)
     }
 
-    fn cut_file(&self, base: Offset, at: FilePosition) -> Result<()> {
+    pub(super) fn cut_file(&self, base: Offset, at: FilePosition) -> Result<()> {
         let path = self.home.path(FileName::Log(base));
         let file = self.home.storage.open(&path, Access::Write)?;
         file.set_len(at.to_u64())?;
@@ -291,6 +292,9 @@ impl Opener<'_> {
         {
             return Ok(self.pending(bounds, &tail, before, index, error));
         }
+        if bounds.writer == Writer::Ours && bounds.boot != Boot::Another {
+            self.name_again(bounds, &tail)?;
+        }
         let is_cut = tail.torn.is_some();
         // The page cache may show a truncation that no sync has covered: nobody may see it undone.
         let may_be_cached = bounds.boot != Boot::Another;
@@ -383,84 +387,6 @@ impl Opener<'_> {
             Err(error) if error.kind() == ErrorKind::Full => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    /// Copies everything above the durable end to fresh blocks. `Some` with the place and the cause when there is no room.
-    fn copy_tails(&mut self, bounds: &Bounds, tail: &mut Tail) -> Result<Option<(usize, Error)>> {
-        let mut copied = Vec::new();
-        let mut rest = std::mem::take(&mut tail.scanned).into_iter().enumerate();
-        let mut no_room = None;
-        for (index, scanned) in rest.by_ref() {
-            let Some((at, offset)) = scanned.boundary else {
-                copied.push(scanned);
-                continue;
-            };
-            match self.copy_one(&scanned, at, offset) {
-                Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::Full => {
-                    copied.push(scanned);
-                    no_room = Some((index, error));
-                    break;
-                }
-                Err(error) => return Err(error),
-            }
-            self.split(bounds, scanned, at, offset, &mut copied)?;
-        }
-        copied.extend(rest.map(|(_, scanned)| scanned));
-        // A split adds a segment: the place is that of the one that could not be copied.
-        let place = no_room.map(|(_, error)| {
-            let place = copied.iter().position(|s| s.boundary.is_some());
-            (place.unwrap_or(0), error)
-        });
-        tail.scanned = copied;
-        Ok(place)
-    }
-
-    fn copy_one(&mut self, scanned: &Scanned, at: FilePosition, offset: Offset) -> Result<()> {
-        let rebuilt = &scanned.rebuilt;
-        let is_whole = at == FilePosition::ZERO;
-        let new_base = if is_whole { rebuilt.base } else { offset };
-        let copy = copy_tail(self.home, rebuilt.base, at, rebuilt.valid, new_base)?;
-        let storage = &self.home.storage;
-        storage.rename(&copy, &self.home.path(FileName::Log(new_base)))?;
-        storage.sync_dir(&self.home.dir)?;
-        if !is_whole {
-            self.cut_file(rebuilt.base, at)?;
-        }
-        let bytes = rebuilt.valid.to_u64().saturating_sub(at.to_u64());
-        self.report.copied_bytes = self.report.copied_bytes.saturating_add(bytes);
-        Ok(())
-    }
-
-    /// After a copy: the segment, or the two that came of it. The folds have taken its batches already.
-    fn split(
-        &self,
-        bounds: &Bounds,
-        scanned: Scanned,
-        at: FilePosition,
-        offset: Offset,
-        copied: &mut Vec<Scanned>,
-    ) -> Result<()> {
-        let base = scanned.rebuilt.base;
-        let (below, above): (Vec<_>, Vec<_>) = scanned
-            .aborted
-            .iter()
-            .partition(|aborted| aborted.last < offset);
-        let mut again = |base: Offset, aborted: Vec<AbortedTransaction>| {
-            let segment = Surveyed::bare(base, scanned.modified);
-            let one = self.scan(bounds, &segment, None, None)?;
-            copied.push(Scanned {
-                aborted,
-                boundary: None,
-                ..one
-            });
-            Ok::<(), Error>(())
-        };
-        if at == FilePosition::ZERO {
-            return again(base, scanned.aborted.clone());
-        }
-        again(base, below)?;
-        again(offset, above)
     }
 
     fn pending(

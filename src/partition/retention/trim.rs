@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::{PartitionCore, Retention, Tail, WriterState};
+use super::super::{CommitTurn, PartitionCore, Retention, Tail, WriterState};
 use super::{ClockState, Facts, SegmentFacts, Verdict, plan};
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::Offset;
@@ -16,6 +16,7 @@ impl PartitionCore {
         if self.has_stopped() {
             return Ok(());
         }
+        self.unlink_leftovers()?;
         let rolled = match self.roll_if_idle() {
             // Without room there is nothing to roll into; trimming goes on.
             Err(error) if error.kind() == ErrorKind::Full => Ok(()),
@@ -53,18 +54,23 @@ impl PartitionCore {
     /// 1. rolled, when nothing of the active segment stays: an empty segment whose name preserves the end;
     /// 2. wrote the new start to the facts, synced: the log starts there, and whole segments below wait for the next trim;
     /// 3. published it: the same;
-    /// 4. unlinked segments and their snapshots, oldest first: fewer of them;
+    /// 4. unlinked segments and their snapshots, oldest first: fewer of them. What cannot go now goes with the next trim or the next look
+    ///    of the housekeeper;
     /// 5. rewrote the list of segments: a derived file that knows more than there is. Epochs are written at the next change or close.
     fn move_start(&self, start: Offset) -> Result<Offset> {
-        let moved = match self.try_to_move_start(start) {
-            // Some filesystems need room even to remove a file: once more, with the reserve given back.
+        let moved = self.with_reserve(|| self.try_to_move_start(start));
+        moved.map_err(|error| self.stop_if_in_doubt(error))
+    }
+
+    /// Some filesystems need room even to remove a file, or to write one in place: once more, with the reserve given back.
+    pub(in super::super) fn with_reserve<T>(&self, change: impl Fn() -> Result<T>) -> Result<T> {
+        match change() {
             Err(error) if error.kind() == ErrorKind::Full => {
                 self.shared.make_room.ask();
-                self.try_to_move_start(start)
+                change()
             }
-            moved => moved,
-        };
-        moved.map_err(|error| self.stop_if_in_doubt(error))
+            done => done,
+        }
     }
 
     fn try_to_move_start(&self, start: Offset) -> Result<Offset> {
@@ -75,7 +81,7 @@ impl PartitionCore {
         }
         let marks = self.published.watermarks();
         if start <= marks.start && !self.has_segments_below(marks.start) {
-            return Ok(marks.start);
+            return self.unlink(&turn).map(|()| marks.start);
         }
         // Asked with the turn in hand: a truncation would lower what the offset is measured against.
         if start > marks.high {
@@ -98,22 +104,53 @@ impl PartitionCore {
         writer.epochs.fold_start(start);
         // Under the writer lock: whoever appended behind it may have started a segment that `kept` does not know.
         turn.forget(|files| kept.iter().any(|segment| std::ptr::eq(&**segment, files)));
+        writer.to_unlink.extend_from_slice(gone);
         drop(writer);
-        for segment in gone {
-            segment.remove()?;
-            let snapshot = self.home.path(FileName::Snapshot(segment.base()));
-            match self.home.storage.remove(&snapshot) {
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                removed => removed?,
-            }
-        }
+        self.unlink(&turn)?;
         if let (false, Some(first)) = (gone.is_empty(), kept.first()) {
             let base = first.base();
-            self.side
-                .lock()
-                .retain_sealed(|sealed| sealed.base >= base)?;
+            let mut side = self.side.lock();
+            match side.retain_sealed(|sealed| sealed.base >= base) {
+                // Without room it goes on to know more than there is.
+                Err(error) if error.kind() == ErrorKind::Full => {}
+                retained => retained?,
+            }
         }
         Ok(start)
+    }
+
+    /// What an earlier trim could not unlink.
+    fn unlink_leftovers(&self) -> Result<()> {
+        if self.writer.lock().to_unlink.is_empty() {
+            return Ok(());
+        }
+        match self.unlink(&self.take_commit_turn()) {
+            // The next look tries again.
+            Err(error) if error.kind() == ErrorKind::Full => Ok(()),
+            unlinked => unlinked,
+        }
+    }
+
+    /// Unlinks what was let go, oldest first, with its snapshots. What cannot go stays on the list.
+    fn unlink(&self, _: &CommitTurn<'_>) -> Result<()> {
+        let gone = std::mem::take(&mut self.writer.lock().to_unlink);
+        for (index, segment) in gone.iter().enumerate() {
+            if let Err(error) = self.unlink_one(segment) {
+                let left = gone.get(index..).unwrap_or_default();
+                self.writer.lock().to_unlink.extend_from_slice(left);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn unlink_one(&self, segment: &SegmentFiles) -> Result<()> {
+        segment.remove()?;
+        let snapshot = self.home.path(FileName::Snapshot(segment.base()));
+        match self.home.storage.remove(&snapshot) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
     }
 
     fn has_segments_below(&self, start: Offset) -> bool {

@@ -1,6 +1,6 @@
 //! Cutting the tail of the active segment, at batch granularity.
 
-use super::ActiveSegment;
+use super::{ActiveSegment, FileEnd};
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::{FilePosition, Offset};
 use crate::segment::growing::GrowingIndexes;
@@ -12,7 +12,8 @@ impl ActiveSegment {
     /// when the batch started before it. Indexes follow. The caller has raised the generation first.
     ///
     /// # Errors
-    /// Nothing was cut, unless the error is `Failed`.
+    /// `Full` when there is no room to cut, or to let follow what stands beside it; `Failed` when that cannot follow. Otherwise nothing was
+    /// cut.
     pub(crate) fn truncate_to(&mut self, offset: Offset) -> Result<Offset> {
         if offset >= self.next_offset {
             return Ok(self.next_offset);
@@ -20,6 +21,7 @@ impl ActiveSegment {
         let (position, end) = self.place_of(offset)?;
         self.log()?.set_len(position.to_u64())?;
         self.file_bytes = position.to_u64();
+        self.end = FileEnd::AsKnown;
         self.size = position;
         self.next_offset = end;
         self.files.publish(position, end);
@@ -113,6 +115,9 @@ impl ActiveSegment {
 }
 
 fn failed_truncation(error: Error) -> Error {
+    if error.kind() == ErrorKind::Full {
+        return error;
+    }
     Error::new(
         ErrorKind::Failed,
         "the log was cut, and what stands beside it could not follow",

@@ -38,8 +38,17 @@ pub(crate) struct ActiveSegment {
     next_offset: Offset,
     /// Length of the file: `size`, and prepared space behind it.
     file_bytes: u64,
+    end: FileEnd,
     prepare_step_bytes: u64,
     txn_index: Option<TxnIndexFile>,
+}
+
+/// Whether the file ends where `file_bytes` says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum FileEnd {
+    AsKnown,
+    /// A write failed, and there was no room even to cut off what it wrote: it is cut before the next write.
+    Frayed,
 }
 
 #[derive(Debug)]
@@ -224,6 +233,7 @@ impl ActiveSegment {
             size,
             next_offset: end,
             file_bytes: size.to_u64(),
+            end: FileEnd::AsKnown,
             prepare_step_bytes: FIRST_PREPARED_BYTES,
             txn_index: None,
         }
@@ -252,7 +262,7 @@ impl ActiveSegment {
     /// Closes the `.log` until the next write. The caller has seen to it that every byte of it is durable: a write-back error would be lost
     /// with the descriptor. Prepared space keeps it open.
     pub(crate) fn rest(&mut self) {
-        if self.file_bytes == self.size.to_u64() {
+        if self.file_bytes == self.size.to_u64() && self.end == FileEnd::AsKnown {
             self.log = None;
             self.files.let_go();
         }
@@ -296,33 +306,53 @@ impl ActiveSegment {
         if needed <= self.file_bytes || needed > u64::from(MAX_SEGMENT_BYTES) {
             return Ok(());
         }
+        self.mend()?;
         let ahead = (self.file_bytes + self.prepare_step_bytes).min(MAX_SEGMENT_BYTES.into());
         let until = needed.max(ahead);
-        let prepared = self.file_bytes;
-        match self.log()?.prepare(prepared..until) {
+        match self.prepare_until(until) {
             Ok(()) => {
-                self.file_bytes = until;
                 self.prepare_step_bytes = (self.prepare_step_bytes * 2).min(MOST_PREPARED_BYTES);
                 Ok(())
             }
             Err(error) if error.kind() == ErrorKind::Full && until > needed => {
-                self.log()?.prepare(prepared..needed)?;
-                self.file_bytes = needed;
-                Ok(())
+                self.mend()?;
+                self.prepare_until(needed)
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn prepare_until(&mut self, until: u64) -> Result<()> {
+        let prepared = self.file_bytes;
+        if let Err(error) = self.log()?.prepare(prepared..until) {
+            return Err(self.cut_back(error));
+        }
+        self.file_bytes = until;
+        Ok(())
+    }
+
+    /// Cuts off what an earlier write left behind the last batch.
+    fn mend(&mut self) -> Result<()> {
+        if self.end == FileEnd::Frayed {
+            let size_bytes = self.size.to_u64();
+            self.log()?.set_len(size_bytes)?;
+            self.file_bytes = size_bytes;
+            self.end = FileEnd::AsKnown;
+        }
+        Ok(())
     }
 
     /// Writes whole batches (already stamped) at the end, in one write, indexes each, publishes size and end to `files`.
     /// Returns where they start. `batches` are the headers of `bytes`, in order.
     ///
     /// # Errors
-    /// Nothing is published and the file is cut back. `TooLarge` when a segment cannot hold them; `Failed` when the cut
-    /// failed too: the file then ends in bytes that nobody vouches for, and no more may be appended.
+    /// Nothing is published and the file is cut back, at the latest before the next write when there is no room even for that. `TooLarge`
+    /// when a segment cannot hold them; `Failed` when the cut failed otherwise: the file then ends in bytes that nobody vouches for, and no
+    /// more may be appended.
     pub(crate) fn append(&mut self, bytes: &[u8], batches: &[BatchHeader]) -> Result<FilePosition> {
         let start = self.size;
         let (size, next_offset) = self.after(bytes, batches)?;
+        self.mend()?;
         if let Err(error) = self.log()?.write_at(bytes, start.to_u64()) {
             return Err(self.cut_back(error));
         }
@@ -386,6 +416,10 @@ impl ActiveSegment {
         match cut {
             Ok(()) => {
                 self.file_bytes = self.size.to_u64();
+                error
+            }
+            Err(no_room) if no_room.kind() == ErrorKind::Full => {
+                self.end = FileEnd::Frayed;
                 error
             }
             Err(_) => Error::new(
@@ -479,6 +513,7 @@ impl ActiveSegment {
     /// Cuts the prepared space and writes the index files; both again when an earlier try has failed.
     fn write_indexes(&mut self) -> Result<Vec<Arc<dyn StorageFile>>> {
         let base = self.base();
+        self.mend()?;
         if self.file_bytes > self.size.to_u64() {
             let size_bytes = self.size.to_u64();
             self.log()?.set_len(size_bytes)?;

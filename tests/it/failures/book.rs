@@ -47,10 +47,6 @@ impl Book {
         self.acknowledged.insert(offset, value);
     }
 
-    pub(super) fn is_cutting(&self) -> bool {
-        self.cut.is_some()
-    }
-
     pub(super) fn hide(&mut self, offsets: std::ops::Range<u64>) {
         self.hidden.extend(offsets);
     }

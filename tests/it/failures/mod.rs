@@ -5,6 +5,7 @@
 //! A scenario is a line in `scenarios.rs`; `book.rs` holds what was promised; the rest is here.
 
 mod book;
+mod names;
 mod run;
 mod scenarios;
 
@@ -31,6 +32,7 @@ struct How {
 enum Meets {
     Changes,
     Reads,
+    DirectorySyncs,
 }
 
 /// Every fault that makes a difference, once and for ever.
@@ -42,6 +44,7 @@ fn ways() -> impl Iterator<Item = (Meets, Fault, Repeat)> {
         (Meets::Changes, Fault::Interrupted),
         (Meets::Reads, Fault::Io),
         (Meets::Reads, Fault::Interrupted),
+        (Meets::DirectorySyncs, Fault::Io),
     ];
     faults.into_iter().flat_map(|(meets, fault)| {
         [Repeat::Once, Repeat::Forever].map(|repeat| (meets, fault, repeat))
@@ -85,6 +88,7 @@ fn fail(scenario: &Scenario, how: How) -> bool {
     let failure = match how.meets {
         Meets::Changes => Failure::of_change(how.fault),
         Meets::Reads => Failure::of_read(how.fault),
+        Meets::DirectorySyncs => Failure::of(Operation::SyncDir, how.fault),
     };
     run.sim.plan(failure.nth(how.nth).repeat(how.repeat));
     let done = (scenario.act)(&mut run);
@@ -126,16 +130,16 @@ fn check_open_log(run: &mut Run, history: &[Event], fault: Fault) {
         .collect();
     let failed_sync = history
         .iter()
-        .rposition(|event| is_sync_of_segment(event) && event.fault.is_some());
+        .rposition(|event| leaves_in_doubt(event) && event.fault.is_some());
     let is_stopped = failed_sync.is_some_and(|at| !has_reopened(&history[at..]));
     let (durable, end) = (run.watermarks().durable, run.watermarks().end);
     match run.append(40) {
         Ok(()) => assert!(!is_stopped, "an append after a failed sync"),
         Err(error) => {
             assert_eq!(error.kind(), ErrorKind::Failed, "{error}");
-            let wanted_room_only = met.iter().all(|event| wants_room(event));
+            let wanted_room_only = !met.iter().any(|event| leaves_in_doubt(event));
             assert!(
-                fault != Fault::Full || !wanted_room_only || run.book.is_cutting(),
+                fault != Fault::Full || !wanted_room_only,
                 "a disk that has room again is still full: {error}"
             );
         }
@@ -150,19 +154,11 @@ fn check_open_log(run: &mut Run, history: &[Event], fault: Fault) {
     run.book.check(&found, After::Nothing);
 }
 
-/// What a full disk refuses. The small side file is written in place, and where a filesystem refuses even that, writing stops.
-fn wants_room(event: &Event) -> bool {
-    let is_in_place = event.path.ends_with("stratalog.facts");
-    matches!(
-        event.operation,
-        Operation::Create | Operation::CreateDir | Operation::Write | Operation::Prepare
-    ) && !is_in_place
-}
-
-fn is_sync_of_segment(event: &Event) -> bool {
-    event.operation == Operation::Sync
-        && event.path.starts_with("/log/events-0")
-        && event.path.extension().is_some_and(|end| end == "log")
+/// A sync of the partition that nobody may believe in once it failed. A file that is written beside another is thrown away instead.
+fn leaves_in_doubt(event: &Event) -> bool {
+    let is_thrown_away = event.operation == Operation::Sync
+        && (event.path.extension()).is_some_and(|end| end == "tmp" || end == "prepared");
+    event.operation.is_sync() && event.path.starts_with("/log/events-0") && !is_thrown_away
 }
 
 /// Opening takes the lock.
@@ -170,9 +166,9 @@ fn has_reopened(history: &[Event]) -> bool {
     (history.iter()).any(|event| event.operation == Operation::Lock && event.fault.is_none())
 }
 
-/// Promise 10: within one opening, no segment is synced after its sync failed.
+/// Promise 10: within one opening, nothing is synced after its sync failed.
 fn check_no_sync_is_tried_again(history: &[Event]) {
-    let failed = |event: &Event| is_sync_of_segment(event) && event.fault.is_some();
+    let failed = |event: &Event| leaves_in_doubt(event) && event.fault.is_some();
     for (at, event) in history
         .iter()
         .enumerate()
@@ -184,7 +180,8 @@ fn check_no_sync_is_tried_again(history: &[Event]) {
             !matches!(later.operation, Operation::Lock | Operation::Rename)
                 && (later.operation != Operation::Create || later.path != event.path)
         });
-        let again = since.filter(|later| is_sync_of_segment(later) && later.path == event.path);
+        let again =
+            since.filter(|later| later.operation == event.operation && later.path == event.path);
         assert_eq!(again.count(), 0, "{event} was tried again");
     }
 }
@@ -199,10 +196,8 @@ fn check_after_crashes(run: &Run, nth: u64) {
     let found = open_and_read(&mut after, "after a kill");
     run.book.check(&found, After::Kill);
 
-    // A name whose directory could not be synced may never last, whatever a later sync says.
-    let is_name_in_doubt = (run.sim.history().iter())
-        .any(|event| event.operation == Operation::SyncDir && event.fault.is_some());
-    if is_name_in_doubt {
+    // A removal whose directory could not be synced may be undone by a power cut, whatever a later sync says.
+    if is_removal_in_doubt(&run.sim.history()) {
         return;
     }
     // What was shown stays, and the log works on.
@@ -214,6 +209,16 @@ fn check_after_crashes(run: &Run, nth: u64) {
     let mut cut = after.on(after.sim.reboot(Keep::None));
     let found = open_and_read(&mut cut, "after a close and a power cut");
     after.book.check(&found, After::PowerCut);
+}
+
+/// Whether a sync of the directory failed after a segment was removed.
+fn is_removal_in_doubt(history: &[Event]) -> bool {
+    let failed = (history.iter())
+        .rposition(|event| event.operation == Operation::SyncDir && event.fault.is_some());
+    let is_removal = |event: &Event| {
+        event.operation == Operation::Remove && event.path.extension().is_some_and(|e| e == "log")
+    };
+    failed.is_some_and(|at| history[..at].iter().any(is_removal))
 }
 
 fn open_and_read(run: &mut Run, when: &str) -> book::Found {
