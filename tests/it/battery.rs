@@ -30,6 +30,14 @@ pub(crate) fn seeds(commit: u64, nightly: u64) -> Range<u64> {
     }
 }
 
+/// The seeds that a bug was found with, and as many as the effort; or the one of `SEED`.
+pub(crate) fn seeds_after(found: &[u64], commit: u64, nightly: u64) -> Vec<u64> {
+    let drawn = seeds(commit, nightly);
+    let is_replay = std::env::var_os("SEED").is_some();
+    let found = if is_replay { &[] } else { found };
+    found.iter().copied().chain(drawn).collect()
+}
+
 /// A number that a run is given by name, or the default.
 pub(crate) fn from_environment(name: &str, default: u64) -> u64 {
     std::env::var(name)

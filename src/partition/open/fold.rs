@@ -157,12 +157,15 @@ pub(in crate::partition) fn replay(
             .get(index.saturating_add(1))
             .map(|next| next.base());
         let until = next.map_or(range.end, |next| next.min(range.end));
+        let reaches_over =
+            |batch: &RecordBatch| next.is_some_and(|next| batch.next_offset() > next);
         let mut walker =
             segment.walk_from(range.start, OffsetRule::Ascending, MOST_UNPACKED_BYTES)?;
         loop {
             match walker.step()? {
                 Step::Batch(WalkedBatch { batch, .. }) => {
-                    if batch.base_offset() >= until {
+                    // One across the next base was cut away by a truncation to there.
+                    if batch.base_offset() >= until || reaches_over(&batch) {
                         break;
                     }
                     if batch.base_offset() >= range.start {

@@ -152,6 +152,10 @@ impl Opener<'_> {
                     }
                     return Ok(());
                 }
+                // Cut away by a truncation to the log start within it, whose segment begins there.
+                if found.batch.next_offset() > next {
+                    return Ok(());
+                }
                 if base >= bounds.durable_end {
                     boundary = boundary.or(Some((found.position, base)));
                 }

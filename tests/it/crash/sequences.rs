@@ -74,11 +74,23 @@ fn crash_in_last_step(workload: &Workload, seed: u64, tally: &Tally) {
     }
 }
 
+fn crash_in_truncation(name: &str, steps: &[Step], seeds: impl IntoIterator<Item = u64>) {
+    let tally = Tally::default();
+    for seed in seeds {
+        let workload = Workload {
+            policy: FsyncPolicy::Never,
+            index_interval_bytes: 0,
+            steps: steps.to_vec(),
+        };
+        crash_in_last_step(&workload, seed, &tally);
+    }
+    tally.report(name, 100);
+}
+
 /// A trim to the middle of a batch says nothing of whether that batch is on the medium: with the power gone it is torn like any other,
 /// and recovery once took its upper part for damage of what had been durable.
 #[test]
 fn a_batch_across_the_log_start_that_no_sync_has_covered_is_torn_and_not_damaged() {
-    let tally = Tally::default();
     let steps = [
         Step::Send {
             producer: 3,
@@ -91,15 +103,25 @@ fn a_batch_across_the_log_start_that_no_sync_has_covered_is_torn_and_not_damaged
         },
         Step::Truncate { part: 400 },
     ];
-    for seed in 0..20 {
-        let workload = Workload {
-            policy: FsyncPolicy::Never,
-            index_interval_bytes: 0,
-            steps: steps.to_vec(),
-        };
-        crash_in_last_step(&workload, seed, &tally);
-    }
-    tally.report("a trim within a batch", 100);
+    crash_in_truncation("a trim within a batch", &steps, 0..20);
+}
+
+/// A truncation to the log start within a batch starts a segment there, and a crash can leave the batch's own segment below. Recovery once
+/// took that batch for one of the log, and its transaction held the last stable offset back for ever.
+#[test]
+fn a_transaction_that_was_cut_at_the_log_start_does_not_hold_readers_back() {
+    let steps = [
+        Step::DeleteBefore { part: 600 },
+        Step::Send {
+            producer: 3,
+            count: 2,
+        },
+        Step::Reopen,
+        Step::DeleteBefore { part: 600 },
+        Step::Truncate { part: 400 },
+    ];
+    // The seed that found it, and some more.
+    crash_in_truncation("a cut within a batch", &steps, (0..20).chain([22_988]));
 }
 
 #[test]

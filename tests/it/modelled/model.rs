@@ -243,8 +243,10 @@ impl Model {
         newest.or_else(|| self.tried.iter().filter(is_in).map(|batch| batch.at).min())
     }
 
+    /// Of what stands: a batch above the end was cut, and may only come back.
     pub(crate) fn fold(&self) -> Folded {
-        fold(self.batches.iter().map(|batch| &**batch))
+        let standing = self.batches.iter().filter(|batch| batch.end() <= self.at);
+        fold(standing.map(|batch| &**batch))
     }
 
     /// Holds what was found against the promises; everything below `must` has to be there. The message says what is wrong.

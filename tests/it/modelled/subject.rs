@@ -292,6 +292,10 @@ impl Subject {
     fn send(&mut self, producer: i64, count: usize) -> Result<()> {
         let values = self.new_values(count, 60);
         let last = self.model.fold().last.get(&producer).copied();
+        // Of a producer whose data was trimmed the log may know a marker alone, and then begins at 0, as Kafka does.
+        let is_forgotten = (self.partition().replica().producers().iter())
+            .any(|known| known.id.get() == producer && known.batches.is_empty());
+        let last = last.filter(|last| !is_forgotten || last.first_offset >= self.model.start);
         let kind = match producer {
             1 | 2 => Kind::Idempotent,
             _ => Kind::Transactional,

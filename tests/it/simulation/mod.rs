@@ -10,7 +10,7 @@ mod swarm;
 use stratalog::storage::Storage;
 use stratalog::storage::sim::{Fault, Keep, Repeat, Sim};
 
-use crate::battery::{Cases, seeds};
+use crate::battery::{Cases, seeds_after};
 use crate::modelled::{Bench, Since, Story};
 use crate::random::Random;
 use swarm::{Swarm, Trouble};
@@ -40,6 +40,10 @@ impl Seen {
         self.truncated.report("simulation, partitions truncated", 1);
     }
 }
+
+/// Seeds that failed once: a cursor gave records below its position; the model did not know that a producer was known from a marker alone, or
+/// that what a truncation had cut was cut.
+const FOUND: [u64; 4] = [80_691, 4_859, 40_202, 7_332];
 
 /// How the disk is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -177,7 +181,7 @@ fn power_cut(mut bench: Bench, keep: Keep, seen: &Seen) -> (Bench, Since) {
 fn a_log_keeps_its_promises_through_whatever_happens_to_it() {
     let seen = Seen::default();
     let all = Cases::default();
-    for seed in seeds(1_000, 100_000) {
+    for seed in seeds_after(&FOUND, 1_000, 100_000) {
         simulate(seed, Disk::Sound, |_| {}, &seen);
         all.count();
     }
