@@ -9,10 +9,11 @@ use std::path::Path;
 
 use super::checkpoints::CheckpointName;
 use super::marker::Marker;
+use super::reserve::Reserve;
 use super::{DirectoryListing, check_checksum_line, parse_checksum, with_checksum_line};
 use crate::error::{Error, ErrorKind, Result};
 use crate::partition::{Incarnation, Owner};
-use crate::storage::{Storage, read_small_file, replace_file};
+use crate::storage::{Storage, read_small_file};
 
 pub(super) const FILE: &str = "stratalog.owner";
 pub(super) const META_PROPERTIES: &str = "meta.properties";
@@ -135,11 +136,9 @@ impl OwnerFile {
             }
             text.push('\n');
         }
-        replace_file(
-            storage,
-            &dir.join(FILE),
-            with_checksum_line(text).as_bytes(),
-        )
+        let content = with_checksum_line(text);
+        // A disk that is full must not keep a log shut: opening is the way to trim it.
+        Reserve::replace_file(storage, dir, &dir.join(FILE), content.as_bytes())
     }
 
     /// Notes how every witness looks now, and forgets how it looked before: what is there was synced, and so was its name.
@@ -367,7 +366,7 @@ pub(crate) fn draw_incarnation() -> Result<Incarnation> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::Memory;
+    use crate::storage::{Memory, replace_file};
 
     fn verdict(contents: Contents, marker: MarkerFact, witnesses: Witnesses) -> Owner {
         decide_owner(OwnerFacts {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::error::{ErrorKind, Result};
 use crate::limits::RESERVE_BYTES;
-use crate::storage::{Access, Storage};
+use crate::storage::{Access, Storage, replace_file, replace_file_with_spare};
 
 pub(super) const FILE: &str = "stratalog.reserve";
 
@@ -35,19 +35,29 @@ impl Reserve {
         }
     }
 
-    /// Does `work`, and on a full disk once more with the room given back.
-    pub(crate) fn spend_on(
+    /// Replaces a small file, on a full disk with what the reserve holds: first its file and blocks as they are, because a new file can need
+    /// more than the reserve gives back (xfs makes inodes by the dozen); then, where blocks are never written in place, its room.
+    pub(crate) fn replace_file(
         storage: &dyn Storage,
         dir: &Path,
-        work: impl Fn() -> Result<()>,
+        path: &Path,
+        content: &[u8],
     ) -> Result<()> {
-        match work() {
-            Err(error) if error.kind() == ErrorKind::Full => {
-                Self::free(storage, dir)?;
-                work()
-            }
-            done => done,
+        let is_full = |done: &Result<()>| {
+            let error = done.as_ref().err();
+            error.is_some_and(|error| error.kind() == ErrorKind::Full)
+        };
+        let done = replace_file(storage, path, content);
+        if !is_full(&done) {
+            return done;
         }
+        let spent = replace_file_with_spare(storage, path, content, &dir.join(FILE));
+        match spent {
+            Err(error) if error.kind() == ErrorKind::NotFound => return done,
+            spent if !is_full(&spent) => return spent,
+            _ => Self::free(storage, dir)?,
+        }
+        replace_file(storage, path, content)
     }
 
     /// Gives the room back to the disk.
@@ -62,7 +72,7 @@ impl Reserve {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::{Memory, replace_file};
+    use crate::storage::Memory;
 
     #[test]
     fn the_reserve_holds_room_and_gives_it_back() {
@@ -80,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn on_a_full_disk_the_room_goes_to_the_work_once() {
+    fn on_a_full_disk_a_small_file_takes_the_blocks_of_the_reserve_once() {
         let storage = Memory::with_capacity_bytes(100 << 10);
         let dir = Path::new("/log");
         storage.create_dir(dir).unwrap();
@@ -93,9 +103,8 @@ mod tests {
             ballast.write_at(&bytes, end).unwrap();
         };
         let work = |len: usize| {
-            Reserve::spend_on(&storage, dir, || {
-                replace_file(&storage, &dir.join("small"), &vec![2; len])
-            })
+            let content = vec![2; len];
+            Reserve::replace_file(&storage, dir, &dir.join("small"), &content)
         };
         fill();
         work(1_000).expect("the reserve has room");

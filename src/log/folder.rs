@@ -106,8 +106,7 @@ impl LogFolder {
             Owner::OursUnclean => owner_file.look_also(&*storage, dir)?,
             _ => owner_file.look_again(&*storage, dir)?,
         }
-        // A disk that is full must not keep a log shut: opening is the way to trim it.
-        Reserve::spend_on(&*storage, dir, || owner_file.write(&*storage, dir))?;
+        owner_file.write(&*storage, dir)?;
         Marker::delete(&*storage, dir)?;
         let folder = Self {
             storage,

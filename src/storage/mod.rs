@@ -33,7 +33,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub use disk::Disk;
 pub(crate) use latch::Latch;
 pub use memory::Memory;
-pub(crate) use replace::{read_small_file, replace_file};
+pub(crate) use replace::{read_small_file, replace_file, replace_file_with_spare};
 
 mod private {
     /// Keeps the traits closed until 1.0.

@@ -26,12 +26,40 @@ pub(crate) fn replace_file(storage: &dyn Storage, path: &Path, content: &[u8]) -
         file.write_at(content, 0)?;
         file.sync_all().map_err(Error::of_discarded_file)
     });
+    put_in_place(storage, &staged, path, written)
+}
+
+/// As [`replace_file`], without need of room: the file at `spare` becomes the staged one, and the content takes its blocks. For a filesystem
+/// that has none for a new file. The spare file is gone afterwards, also when this fails.
+pub(crate) fn replace_file_with_spare(
+    storage: &dyn Storage,
+    path: &Path,
+    content: &[u8],
+    spare: &Path,
+) -> Result<()> {
+    let staged = staged_path(path)?;
+    storage.rename(spare, &staged)?;
+    let written = storage.open(&staged, Access::Write).and_then(|file| {
+        file.write_at(content, 0)?;
+        file.set_len(content.len() as u64)?;
+        file.sync_all().map_err(Error::of_discarded_file)
+    });
+    put_in_place(storage, &staged, path, written)
+}
+
+/// Steps 5 and 6, once the staged file is written.
+fn put_in_place(
+    storage: &dyn Storage,
+    staged: &Path,
+    path: &Path,
+    written: Result<()>,
+) -> Result<()> {
     if let Err(error) = written {
         // What was written takes room that a full disk needs. When it cannot go now, the next replacement
         // removes it, and the cause of the failure is the better error.
-        return Err(remove_if_present(storage, &staged).map_or(error.clone(), |()| error));
+        return Err(remove_if_present(storage, staged).map_or(error.clone(), |()| error));
     }
-    storage.rename(&staged, path)?;
+    storage.rename(staged, path)?;
     storage.sync_dir(parent_of(path))
 }
 

@@ -12,6 +12,7 @@ use crate::battery;
 pub(super) enum Kind {
     Ext4,
     Xfs,
+    Btrfs,
 }
 
 impl Kind {
@@ -20,6 +21,7 @@ impl Kind {
         match self {
             Self::Ext4 => 64 << 20,
             Self::Xfs => 320 << 20,
+            Self::Btrfs => 128 << 20,
         }
     }
 
@@ -36,6 +38,9 @@ impl Kind {
                 ])
                 .arg(image)),
             Self::Xfs => run(Command::new("mkfs.xfs").args(["-q", "-f", "-K"]).arg(image)),
+            Self::Btrfs => run(Command::new("mkfs.btrfs")
+                .args(["-q", "-f", "-K"])
+                .arg(image)),
         }
     }
 }
