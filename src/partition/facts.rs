@@ -131,6 +131,16 @@ pub(crate) enum Noted {
     Later,
 }
 
+/// Whether the slot that was written last is on the medium. While it is not, it is the one to be written again: the other slot is the last
+/// that a power cut leaves for sure.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Newest {
+    Synced,
+    Unsynced,
+    /// Another process wrote it.
+    Unknown,
+}
+
 /// Both side files, open for writing.
 #[derive(Debug)]
 pub(crate) struct SideFiles {
@@ -139,6 +149,7 @@ pub(crate) struct SideFiles {
     file: Option<Arc<dyn StorageFile>>,
     /// Of the slot that was written last.
     sequence: u64,
+    newest: Newest,
     facts: Facts,
     /// Whether the file has these facts or older ones.
     noted: Noted,
@@ -198,6 +209,7 @@ impl SideFiles {
             home: home.clone(),
             file: Some(file),
             sequence: FIRST_SEQUENCE,
+            newest: Newest::Synced,
             facts,
             noted: Noted::Written,
             list: ListFile::default(),
@@ -208,19 +220,11 @@ impl SideFiles {
     /// written at full size, durable on return, or with the next change when there is no room. `list_bytes` is the length of
     /// `stratalog.segments`.
     pub(crate) fn open(home: &SegmentHome, otherwise: Facts, list_bytes: u64) -> Result<Self> {
-        let (facts, sequence, noted) = match read_slots(home)? {
-            Slots::Good { facts, sequence } => (facts, sequence, Noted::Written),
-            Slots::Absent | Slots::Bad => match replace_facts(home, &otherwise) {
-                Err(error) if error.kind() == ErrorKind::Full => {
-                    (otherwise, FIRST_SEQUENCE, Noted::Later)
-                }
-                replaced => replaced.map(|()| (otherwise, FIRST_SEQUENCE, Noted::Written))?,
-            },
-        };
-        Ok(Self {
+        let open = |facts, sequence, newest, noted| Self {
             home: home.clone(),
             file: None,
             sequence,
+            newest,
             facts,
             noted,
             list: ListFile {
@@ -228,7 +232,17 @@ impl SideFiles {
                 // A part of an entry that a crash left is overwritten.
                 len_bytes: whole_entries(list_bytes),
             },
-        })
+        };
+        let noted = match read_slots(home)? {
+            Slots::Good { facts, sequence } => {
+                return Ok(open(facts, sequence, Newest::Unknown, Noted::Written));
+            }
+            Slots::Absent | Slots::Bad => match replace_facts(home, &otherwise) {
+                Err(error) if error.kind() == ErrorKind::Full => Noted::Later,
+                replaced => replaced.map(|()| Noted::Written)?,
+            },
+        };
+        Ok(open(otherwise, FIRST_SEQUENCE, Newest::Synced, noted))
     }
 
     /// The values that hold; the file has them, or older ones.
@@ -245,15 +259,26 @@ impl SideFiles {
     pub(crate) fn update(&mut self, change: impl FnOnce(&mut Facts)) -> Result<()> {
         let mut facts = self.facts;
         change(&mut facts);
-        let sequence = self.sequence.saturating_add(1);
         match self.file() {
             Ok(file) => {
+                let ahead = match self.newest {
+                    Newest::Synced => OTHER_SLOT,
+                    Newest::Unsynced => SAME_SLOT,
+                    Newest::Unknown => {
+                        file.sync_data()?;
+                        OTHER_SLOT
+                    }
+                };
+                let sequence = self.sequence.saturating_add(ahead);
                 file.write_at(&encode_slot(&facts, sequence), slot_position(sequence))?;
                 // Only now: the next try after a failure goes to the same slot, and the other one stays whole.
-                self.sequence = sequence;
+                (self.sequence, self.newest) = (sequence, Newest::Unsynced);
             }
             // There was no room for it when the partition was opened.
-            Err(error) if error.kind() == ErrorKind::NotFound => replace_facts(&self.home, &facts)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                replace_facts(&self.home, &facts)?;
+                self.newest = Newest::Synced;
+            }
             Err(error) => return Err(error),
         }
         self.facts = facts;
@@ -271,7 +296,9 @@ impl SideFiles {
         if let Some(list) = self.list.unsynced.take() {
             list.sync_data()?;
         }
-        self.file()?.sync_data()
+        self.file()?.sync_data()?;
+        self.newest = Newest::Synced;
+        Ok(())
     }
 
     /// As `update`, for a change whose older values stay true: it holds at once, and reaches the file later when there is no room.
@@ -388,6 +415,10 @@ fn read_slots(home: &SegmentHome) -> Result<Slots> {
 
 /// Of the second slot of a new file.
 const FIRST_SEQUENCE: u64 = 1;
+
+/// How far the sequence goes on: its last bit names the slot.
+const OTHER_SLOT: u64 = 1;
+const SAME_SLOT: u64 = 2;
 
 /// The bytes of whole entries in a list of this length.
 const fn whole_entries(list_bytes: u64) -> u64 {

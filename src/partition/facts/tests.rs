@@ -129,6 +129,36 @@ fn one_damaged_slot_gives_the_older_value_and_two_give_none() {
     assert_eq!(side.facts().durable_end, at(4), "a short file has one slot");
 }
 
+/// A start that was made to last before segments were removed came back as an older one, and what lies between was told as missing: a value that no
+/// sync had covered had taken one slot, and the next, whose write failed half-way, the other.
+#[test]
+fn what_was_synced_last_stays_whole_until_the_next_sync() {
+    let home = home();
+    let path = home.path(FileName::Facts);
+    let mut side = SideFiles::create(&home, facts(3)).unwrap();
+    side.update_synced(|facts| facts.log_start = at(2)).unwrap();
+    for reopen in [false, true] {
+        if reopen {
+            side = SideFiles::open(&home, facts(0), 0).unwrap();
+        }
+        side.update_synced(|facts| facts.log_start = at(8)).unwrap();
+        let synced = side.sequence;
+        for end in 10..13 {
+            side.update(|facts| facts.durable_end = at(end)).unwrap();
+            let file = home.storage.open(&path, Access::Write).unwrap();
+            let whole = bytes_of(&home, FileName::Facts);
+            file.write_at(&[0; 100], slot_position(side.sequence))
+                .unwrap();
+            let FactsFound::Good(read) = read_facts(&home).unwrap() else {
+                panic!("one slot is whole")
+            };
+            assert_eq!(read.log_start, at(8), "{end}");
+            assert_ne!(slot_position(side.sequence), slot_position(synced), "{end}");
+            file.write_at(&whole, 0).unwrap();
+        }
+    }
+}
+
 #[test]
 fn damaged_facts_are_replaced_by_what_was_derived() {
     let home = home();
