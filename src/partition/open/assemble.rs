@@ -143,16 +143,14 @@ impl Opener<'_> {
                 self.report.add_gap(from, known, GapCause::Missing);
                 known.max(bounds.log_start)
             }
-            ChainPlan::GoOnAtLogStart => {
-                self.forget_producers(fold, bounds.log_start)?;
-                bounds.log_start
-            }
+            ChainPlan::GoOnAtLogStart => bounds.log_start,
             ChainPlan::IgnoreKnown => {
                 bounds.log_start = sealed.first().map_or(active.base(), |first| first.base());
                 return Ok(active);
             }
             _ => return Ok(active),
         };
+        self.forget_producers(fold, at)?;
         let before = sealed.last().and_then(|files| files.sealed_at());
         let now = Timestamp::from(self.shared.clock.now());
         let sealed_at = before.map_or(now, |before| before.max(now));
@@ -165,8 +163,8 @@ impl Opener<'_> {
         Ok(next)
     }
 
-    /// Batches below `at` were trimmed before they were durable, and are gone: nobody knows what their producers sent last. The snapshot says
-    /// so to whoever replays from here.
+    /// Batches below `at` are gone, trimmed or lost: nobody knows what their producers sent last. The snapshot says so to whoever replays from
+    /// here.
     pub(super) fn forget_producers(&self, fold: &mut Fold, at: Offset) -> Result<()> {
         fold.producers = Producers::default();
         match write_snapshot(self.home, at, &fold.producers.to_snapshot()) {
