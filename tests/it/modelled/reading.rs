@@ -69,7 +69,12 @@ impl Subject {
                 reader.holds = None;
                 return Ok(());
             }
-            Some(record) => Some(record?),
+            Some(Err(error)) => {
+                // Nothing of that batch was read, so it may be trimmed before the next try.
+                reader.holds = None;
+                return Err(error);
+            }
+            Some(Ok(record)) => Some(record),
             None => None,
         };
         let from = match is_inside {

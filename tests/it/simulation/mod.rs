@@ -69,6 +69,7 @@ fn simulate(seed: u64, disk: Disk, setup: impl FnOnce(&mut Swarm), seen: &Seen) 
             _ => Trouble::planned(&bench.sim, &mut random),
         };
         let _trouble = Story(trouble);
+        let _told = tells().then(|| History::of(&bench.sim));
         live(&mut bench, &swarm, since, trouble, &mut random, seen);
         for subject in &bench.subjects {
             if subject.stopped_at.is_some() {
@@ -109,14 +110,13 @@ fn live(
         bench.let_go();
         return check(&error);
     }
-    let tells = std::env::var("SEED").is_ok();
     for number in 0..10 + random.below(50) {
         let subject = random.below(bench.subjects.len() as u64) as usize;
         let step = swarm.step(random);
         let _story = Story((number, subject, step));
         seen.steps.count();
         let done = bench.step(subject, step);
-        if tells {
+        if tells() {
             println!(
                 "step {number}: {step:?} on {subject}: {:?}",
                 done.as_ref().err()
@@ -131,6 +131,29 @@ fn live(
     }
     for subject in &mut bench.subjects {
         subject.check_stopped();
+    }
+}
+
+/// Whether one seed is replayed, to be looked at.
+fn tells() -> bool {
+    std::env::var_os("SEED").is_some()
+}
+
+/// Tells at the end of a life what the disk was asked for in it.
+struct History(Sim);
+
+impl History {
+    fn of(sim: &Sim) -> Self {
+        sim.keep_history();
+        Self(sim.clone())
+    }
+}
+
+impl Drop for History {
+    fn drop(&mut self) {
+        for event in self.0.history() {
+            println!("  {event}");
+        }
     }
 }
 
