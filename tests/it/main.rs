@@ -48,6 +48,8 @@ mod recovery_chapter;
 mod repository;
 #[cfg(feature = "sim")]
 mod simulation;
+#[cfg(target_os = "linux")]
+mod soak;
 mod source_text;
 mod spoiled;
 mod stress;
