@@ -48,6 +48,9 @@ struct Sample {
     maps: u64,
 }
 
+/// What is read off a sample.
+type Figure = fn(&Sample) -> u64;
+
 impl Process {
     fn start(name: &'static str, command: &mut Command) -> Self {
         let child = command.spawn().expect("a process");
@@ -88,7 +91,7 @@ impl Process {
     fn must_be_flat(&self) {
         let grown = growths(&self.samples);
         assert!(grown.is_empty(), "{}: {grown:?}", self.name);
-        let of = |figure: fn(&Sample) -> u64| most(&self.samples, figure);
+        let of = |figure: Figure| most(&self.samples, figure);
         println!(
             "{}: {} samples, at most {} KiB, {} descriptors, {} maps",
             self.name,
@@ -129,7 +132,7 @@ fn growths(samples: &[Sample]) -> Vec<String> {
     assert!(sixth > 0, "too short: {samples:?}");
     let early = &samples[sixth..2 * sixth];
     let late = &samples[samples.len() - sixth..];
-    let figures: [(_, fn(&Sample) -> u64, _); 3] = [
+    let figures: [(_, Figure, _); 3] = [
         ("KiB", |sample| sample.rss_kib, RSS_NOISE_KIB),
         ("descriptors", |sample| sample.descriptors, HANDLES_NOISE),
         ("maps", |sample| sample.maps, HANDLES_NOISE),
@@ -141,7 +144,7 @@ fn growths(samples: &[Sample]) -> Vec<String> {
     grown.collect()
 }
 
-fn most(samples: &[Sample], of: fn(&Sample) -> u64) -> u64 {
+fn most(samples: &[Sample], of: Figure) -> u64 {
     samples.iter().map(of).max().expect("a sample")
 }
 
