@@ -360,24 +360,25 @@ fn write(arguments: &Arguments, out: &Lines) -> Result<Outcome, Stop> {
     let threads: u32 = arguments.number("threads")?.unwrap_or(1);
     let told_durable = AtomicU64::new(0);
     let ended: Result<(), stratalog::Error> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads)
-            .map(|thread| {
-                let (work, log, partition, told) = (&work, &log, &partition, &told_durable);
-                scope.spawn(move || {
-                    stream(
-                        work,
-                        work.first_stream.wrapping_add(thread),
-                        log,
-                        partition,
-                        told,
-                        out,
-                    )
-                })
-            })
+        let (work, log, partition, told) = (&work, &log, &partition, &told_durable);
+        let run = move |thread: u32| {
+            let number = work.first_stream.wrapping_add(thread);
+            stream(work, number, log, partition, told, out)
+        };
+        let others: Vec<_> = (1..threads)
+            .map(|thread| scope.spawn(move || run(thread)))
             .collect();
-        workers
-            .into_iter()
-            .try_for_each(|worker| worker.join().expect("a stream does not panic"))
+        // The first on this thread: where no other can be started, one stream still runs.
+        let first = match threads {
+            0 => Ok(()),
+            _ => run(0),
+        };
+        let others = others.into_iter();
+        first.and_then(|()| {
+            others
+                .map(|worker| worker.join().expect("a stream does not panic"))
+                .collect()
+        })
     });
     if let Some(ms) = arguments.number("hold-ms")? {
         std::thread::sleep(Duration::from_millis(ms));

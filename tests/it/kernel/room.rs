@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use stratalog::{ErrorKind, Log, Offset, Partition, Record, Start, Ticket};
+use stratalog::{
+    ErrorKind, FsyncPolicy, Log, Offset, Partition, Record, Start, Ticket, TopicOptions,
+};
 
 use super::image::{Image, Kind, run};
 use crate::battery::Cases;
@@ -189,4 +191,71 @@ fn fill(ballast: &Path) {
     }
     // A filesystem that allocates late has said yes to what it has no room for.
     drop(file.sync_all());
+}
+
+/// Promises 9, 10 and 12: the kernel takes the medium away from a log that is written to, as it does after an error of the disk. Appends end
+/// with a typed error, who reads goes on, and what was durable is there at the next open.
+#[test]
+fn a_medium_that_turns_read_only_under_a_writer_fails_appends_and_costs_nothing_durable() {
+    let cases = Cases::default();
+    for policy in [FsyncPolicy::Always, FsyncPolicy::Records(20)] {
+        let Some(image) = Image::mount(Kind::Ext4, "a medium that turns read-only") else {
+            return;
+        };
+        let dir = image.path().join("log");
+        let options = TopicOptions::default().segment_bytes(20_000).fsync(policy);
+        let log = Log::builder(&dir)
+            .defaults(options)
+            .open()
+            .expect("it opens");
+        let partition = log.topic("t").and_then(|topic| topic.partition(0));
+        let partition = partition.expect("it is made");
+        let value = |offset: u64| format!("value {offset} {}", "x".repeat(300)).into_bytes();
+        let append = || {
+            let next = partition.watermarks().end.get();
+            partition.append(Record::new(&value(next)))
+        };
+        let remount = |how: &str| run(Command::new("mount").args(["-o", how]).arg(image.path()));
+        for _ in 0..200 {
+            append().expect("a well disk");
+        }
+        // The kernel asks who writes; after an error it does not.
+        remount("remount,ro").expect_err("a log is open for writing there");
+        append().expect("nothing has happened");
+        remount("remount,abort").expect("the journal ends");
+        let refused = (0..10_000)
+            .find_map(|_| append().err())
+            .expect("it is read-only");
+        let is_typed = matches!(
+            refused.kind(),
+            ErrorKind::Io | ErrorKind::ReadOnly | ErrorKind::Failed
+        );
+        assert!(is_typed, "{policy:?}: {refused}");
+        let durable = partition.watermarks().durable.get();
+        assert!(policy != FsyncPolicy::Always || durable >= 201, "{durable}");
+        let check = |partition: &Partition| {
+            let records = partition.cursor(Start::Earliest).expect("readers go on");
+            let count = records.enumerate().map(|(at, record)| {
+                let record = record.unwrap_or_else(|error| panic!("{policy:?} {at}: {error}"));
+                assert_eq!(record.value(), Some(&value(at as u64)[..]));
+            });
+            assert!(
+                count.count() as u64 >= durable,
+                "{policy:?}: below {durable}"
+            );
+        };
+        check(&partition);
+        drop(partition);
+        // What could not be closed is recovered.
+        log.close().expect_err("it is read-only");
+        drop(log);
+        image.power_returns();
+
+        let log = Log::open(&dir).expect("it opens");
+        let partition = log.topic("t").and_then(|topic| topic.partition(0));
+        check(&partition.expect("it is there"));
+        log.close().expect("a well disk");
+        cases.count();
+    }
+    cases.report("a medium that turns read-only", 2);
 }
