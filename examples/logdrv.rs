@@ -373,11 +373,10 @@ fn write(arguments: &Arguments, out: &Lines) -> Result<Outcome, Stop> {
             0 => Ok(()),
             _ => run(0),
         };
-        let others = others.into_iter();
         first.and_then(|()| {
             others
-                .map(|worker| worker.join().expect("a stream does not panic"))
-                .collect()
+                .into_iter()
+                .try_for_each(|worker| worker.join().expect("a stream does not panic"))
         })
     });
     if let Some(ms) = arguments.number("hold-ms")? {
