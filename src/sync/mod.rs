@@ -25,7 +25,7 @@ pub(crate) use std::{
 
 #[cfg(all(test, shuttle))]
 pub(crate) use scheduled::{
-    Condvar, Event, EventListener, Listener, Mutex, MutexGuard, OnceLock, RwLock, held,
+    Condvar, Event, EventListener, Listener, Mutex, OnceLock, RwLock, held,
 };
 #[cfg(all(test, shuttle))]
 pub(crate) use shuttle::{sync::atomic, thread};

@@ -1,6 +1,5 @@
 //! What an append does, seen through the partition.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +10,7 @@ use crate::batch::{
 use crate::compress::Compression;
 use crate::error::{ErrorKind, Result};
 use crate::ids::{LeaderEpoch, ProducerEpoch, ProducerId, Sequence};
-use crate::partition::testing::{Bench, START_MS, in_memory, offset};
+use crate::partition::testing::{START_MS, in_memory, offset};
 use crate::partition::{AppendOutcome, FsyncPolicy, HighWatermark, TopicOptions};
 use crate::timestamp::Timestamp;
 
@@ -360,8 +359,11 @@ fn a_decided_transaction_waits_for_the_durable_high_watermark() {
 
 #[cfg(feature = "sim")]
 mod on_a_failing_disk {
+    use std::sync::Arc;
+
     use super::*;
     use crate::partition::UnsyncedBudget;
+    use crate::partition::testing::Bench;
     use crate::storage::sim::{Fault, Repeat, Sim};
 
     fn on(sim: &Sim, options: TopicOptions) -> Bench {

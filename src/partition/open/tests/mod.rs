@@ -731,6 +731,7 @@ mod crash;
 mod epochs;
 mod follower;
 mod kafka;
+#[cfg(feature = "sim")]
 mod room;
 mod rows;
 
