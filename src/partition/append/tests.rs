@@ -181,6 +181,23 @@ fn a_batch_that_a_producer_sends_again_is_not_appended_again() {
 }
 
 #[test]
+fn after_a_cut_a_producer_is_known_by_what_stayed() {
+    let bench = in_memory(TopicOptions::default());
+    let partition = &bench.partition;
+    let stays = producer_batch(0, &["a", "b"]);
+    partition.append_batch(&stays).unwrap();
+    let goes = producer_batch(2, &["c"]);
+    partition.append_batch(&goes).unwrap();
+    partition.replica().truncate_to(offset(2)).unwrap();
+    let again = partition.append_batch(&stays).unwrap();
+    assert_eq!(again.offsets(), offset(0)..offset(2));
+    assert_eq!(partition.watermarks().end, offset(2));
+    let anew = partition.append_batch(&goes).unwrap();
+    assert_eq!(anew.offsets(), offset(2)..offset(3));
+    assert_eq!(partition.watermarks().end, offset(3));
+}
+
+#[test]
 fn a_segment_rolls_when_it_is_full_and_reading_goes_over_its_end() {
     let bench = in_memory(TopicOptions::default().segment_bytes(1_000));
     for number in 0..100 {

@@ -129,6 +129,28 @@ fn one_damaged_slot_gives_the_older_value_and_two_give_none() {
     assert_eq!(side.facts().durable_end, at(4), "a short file has one slot");
 }
 
+#[test]
+fn a_slot_of_another_kind_or_version_is_not_believed_though_its_checksum_is_right() {
+    for changed in [MAGIC_AT, VERSION_AT] {
+        let mut slot = encode_slot(&facts(3), FIRST_SEQUENCE);
+        assert!(decode_slot(&slot).is_some());
+        slot[changed] ^= 1;
+        let crc = crc32fast::hash(&slot[..CRC_AT]);
+        put(&mut slot, CRC_AT, &crc.to_le_bytes());
+        assert_eq!(decode_slot(&slot), None, "byte {changed}");
+    }
+}
+
+#[test]
+fn a_file_that_is_too_long_is_damaged_and_no_failure() {
+    let home = home();
+    drop(SideFiles::create(&home, facts(3)).unwrap());
+    let path = home.path(FileName::Facts);
+    let file = home.storage.open(&path, Access::Write).unwrap();
+    file.write_at(&[0], FILE_BYTES as u64).unwrap();
+    assert_eq!(read_facts(&home).unwrap(), FactsFound::Damaged);
+}
+
 /// A start that was made to last before segments were removed came back as an older one, and what lies between was told as missing: a value that no
 /// sync had covered had taken one slot, and the next, whose write failed half-way, the other.
 #[test]

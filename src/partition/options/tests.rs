@@ -40,6 +40,33 @@ fn every_option_comes_back_from_its_pair() {
         .producer_expiration(Duration::from_secs(60));
     options.validate().expect("in range");
     let pairs = options.to_pairs();
+    let usual = TopicOptions::default().to_pairs();
+    for key in [
+        "num.partitions",
+        "segment.bytes",
+        "segment.ms",
+        "segment.jitter.ms",
+        "segment.index.bytes",
+        "index.interval.bytes",
+        "max.message.bytes",
+        "retention.bytes",
+        "stratalog.fsync",
+        "stratalog.high.watermark",
+        "stratalog.write.path",
+        "compression.type",
+        "message.timestamp.type",
+        "message.timestamp.before.max.ms",
+        "message.timestamp.after.max.ms",
+        "stratalog.max.decompressed.bytes",
+        "producer.id.expiration.ms",
+    ] {
+        let value = |pairs: &[(&'static str, String)]| {
+            let found = pairs.iter().find(|(name, _)| *name == key);
+            found.map(|(_, value)| value.clone())
+        };
+        assert!(value(&pairs).is_some(), "{key} is not told");
+        assert_ne!(value(&pairs), value(&usual), "the setter of {key}");
+    }
     let read = TopicOptions::from_pairs(pairs.iter().rev().map(|(k, v)| (*k, v.as_str())));
     assert_eq!(read.expect("own pairs"), options);
 }
@@ -63,6 +90,16 @@ fn an_option_out_of_range_is_refused_with_its_name_value_and_range() {
         options.fsync(FsyncPolicy::Bytes(0)),
         ["stratalog.fsync", "0", "1 upward"],
     );
+}
+
+#[test]
+fn a_level_for_a_codec_without_levels_is_taken_and_changes_nothing() {
+    let mut options = TopicOptions::default().compression(Compression::Lz4);
+    let before = options.clone();
+    options
+        .set_pair("compression.lz4.level", "9")
+        .expect("Kafka's default");
+    assert_eq!(options, before);
 }
 
 #[test]
