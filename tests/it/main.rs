@@ -13,6 +13,8 @@
 mod architecture;
 mod battery;
 mod beside_kafka;
+#[cfg(target_os = "linux")]
+mod block;
 #[cfg(feature = "cli")]
 mod cli;
 mod corpus;

@@ -9,7 +9,7 @@ use crate::battery;
 
 /// What stands in the image.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Ext4,
     Xfs,
     Btrfs,
@@ -17,7 +17,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// The smallest image that its tools agree to, with room for a few rounds.
-    pub(super) fn image_bytes(self) -> u64 {
+    pub(crate) fn image_bytes(self) -> u64 {
         match self {
             Self::Ext4 => 64 << 20,
             Self::Xfs => 320 << 20,
@@ -25,7 +25,7 @@ impl Kind {
         }
     }
 
-    pub(super) fn make(self, image: &Path) -> Result<(), String> {
+    pub(crate) fn make(self, image: &Path) -> Result<(), String> {
         match self {
             Self::Ext4 => run(Command::new("mkfs.ext4")
                 .args([
@@ -46,14 +46,14 @@ impl Kind {
 }
 
 /// A mounted image; unmounted when dropped.
-pub(super) struct Image {
+pub(crate) struct Image {
     folder: TempDir,
     image: PathBuf,
 }
 
 impl Image {
     /// `None`, said aloud, where the tools or the rights are missing.
-    pub(super) fn mount(kind: Kind, test: &str) -> Option<Self> {
+    pub(crate) fn mount(kind: Kind, test: &str) -> Option<Self> {
         let folder = TempDir::new().expect("a folder");
         let image = folder.path().join("image");
         let file = std::fs::File::create(&image).expect("an image file");
@@ -66,13 +66,27 @@ impl Image {
     }
 
     /// Mounts the filesystem in the file `image` in `folder`.
-    pub(super) fn of(folder: TempDir, image: PathBuf) -> Result<Self, String> {
+    pub(crate) fn of(folder: TempDir, image: PathBuf) -> Result<Self, String> {
         std::fs::create_dir(folder.path().join("mounted")).expect("a folder");
         let this = Self { folder, image };
         this.try_mount().map(|()| this)
     }
 
-    pub(super) fn path(&self) -> PathBuf {
+    /// Mounts the filesystem in the file `image`, which stays where it is.
+    pub(crate) fn again(kind: Kind, image: &Path) -> Result<Self, String> {
+        let folder = TempDir::new().map_err(|why| format!("a folder for {kind:?}: {why}"))?;
+        Self::of(folder, image.to_owned())
+    }
+
+    /// Unmounts it; the folder has the file `image`.
+    pub(crate) fn into_file(self) -> TempDir {
+        self.unmount().expect("unmounted");
+        let folder = TempDir::new().expect("a folder");
+        std::fs::rename(&self.image, folder.path().join("image")).expect("on the same filesystem");
+        folder
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("mounted")
     }
 
@@ -84,7 +98,7 @@ impl Image {
     }
 
     /// Each request to the medium is one page, so that it fails as a whole: what a loop device could write only in part it takes for written.
-    pub(super) fn one_page_a_request(&self) -> Result<(), String> {
+    pub(crate) fn one_page_a_request(&self) -> Result<(), String> {
         let found = Command::new("losetup")
             .args(["-n", "-O", "NAME", "-j"])
             .arg(&self.image)
@@ -97,12 +111,12 @@ impl Image {
     }
 
     /// Nothing reaches the medium from now on: the filesystem refuses all, and drops what it had not written, its journal included.
-    pub(super) fn shut_down(&self) {
+    pub(crate) fn shut_down(&self) {
         cut_power(&self.path()).expect("the power goes");
     }
 
     /// Unmounts what was shut down, and mounts what the medium has.
-    pub(super) fn power_returns(&self) {
+    pub(crate) fn power_returns(&self) {
         self.unmount().expect("unmounted");
         self.try_mount().expect("mounted again");
     }
@@ -125,14 +139,16 @@ impl Image {
 
 impl Drop for Image {
     fn drop(&mut self) {
-        if let Err(why) = self.unmount() {
+        if let Err(why) = self.unmount()
+            && !why.contains("not mounted")
+        {
             eprintln!("{} stays mounted: {why}", self.path().display());
         }
     }
 }
 
 /// Whether something here can cut the power; else it is said aloud.
-pub(super) fn can_cut_power(test: &str) -> bool {
+pub(crate) fn can_cut_power(test: &str) -> bool {
     let has = |program: &str| Command::new(program).arg("-V").output().is_ok();
     let can = has("xfs_io") || has("python3");
     if !can {
@@ -155,7 +171,7 @@ fn cut_power(at: &Path) -> Result<(), String> {
 }
 
 /// The last line of what it complained about, when it fails.
-pub(super) fn run(command: &mut Command) -> Result<(), String> {
+pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command
         .output()

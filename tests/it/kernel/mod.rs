@@ -5,7 +5,7 @@
 
 mod calls;
 mod ghosts;
-mod image;
+pub(crate) mod image;
 mod kills;
 mod limits;
 mod locks;
@@ -13,4 +13,4 @@ mod power;
 mod room;
 mod still;
 mod tracer;
-mod workload;
+pub(crate) mod workload;

@@ -4,20 +4,20 @@ use crate::driver::POLICIES;
 
 /// Policy, batches, codec, segments and retention of one writer, and when it is stopped.
 #[derive(Clone, Debug)]
-pub(super) struct Workload {
-    pub(super) policy: &'static str,
+pub(crate) struct Workload {
+    pub(crate) policy: &'static str,
     /// Records of one append.
-    pub(super) batch: u64,
+    pub(crate) batch: u64,
     codec: &'static str,
     segment_bytes: u64,
-    pub(super) trims: bool,
+    pub(crate) trims: bool,
     /// How long it runs before its end.
-    pub(super) millis: u64,
+    pub(crate) millis: u64,
     threads: u64,
 }
 
 impl Workload {
-    pub(super) fn of(number: u64) -> Self {
+    pub(crate) fn of(number: u64) -> Self {
         let mut state = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut draw = |below: u64| {
             state ^= state >> 29;
@@ -37,12 +37,21 @@ impl Workload {
     }
 
     /// Whether an acknowledgement says that the records are on the medium.
-    pub(super) fn acknowledges_durable(&self) -> bool {
+    pub(crate) fn acknowledges_durable(&self) -> bool {
         matches!(self.policy, "always" | "group")
     }
 
+    /// For a first `logdrv write` that ends by itself.
+    pub(crate) fn first_options(&self) -> String {
+        self.options_for(0, "--count 50")
+    }
+
     /// For `logdrv write`; sequence numbers of each `round` start apart from those before.
-    pub(super) fn options(&self, round: u64) -> String {
+    pub(crate) fn options(&self, round: u64) -> String {
+        self.options_for(round, "--secs 60")
+    }
+
+    fn options_for(&self, round: u64, end: &str) -> String {
         let Self {
             policy,
             batch,
@@ -58,7 +67,7 @@ impl Workload {
         };
         format!(
             "--policy {policy} --batch {batch} --codec {codec} --segment-bytes {segment_bytes} --threads {threads} \
-             --secs 60 --seed 1 --first-seq {first_seq} {retention}"
+             {end} --seed 1 --first-seq {first_seq} {retention}"
         )
     }
 }
