@@ -78,7 +78,8 @@ fn simulate(seed: u64, disk: Disk, setup: impl FnOnce(&mut Swarm), seen: &Seen) 
         }
         (bench, since) = next_life(bench, &mut random, seen);
     }
-    // The last word: everything well, whatever came before.
+    let _story = Story(("SEED", seed, "the last word"));
+    // Everything is well now, whatever came before.
     bench.open(since).expect("nothing fails any more");
     bench.close().expect("nothing fails any more");
     bench.open(Since::Killed).expect("nothing fails any more");
