@@ -87,6 +87,12 @@ impl Bounds {
         }
         match (owner, facts) {
             (Owner::Fresh | Owner::OursClean | Owner::OursUnclean, Some(facts)) => {
+                let last = survey.segments.last().map(|last| last.base);
+                let owner = match owner {
+                    // A clean close leaves nothing there: this one came back after a removal that did not last.
+                    Owner::OursClean if last > Some(facts.durable_end) => Owner::OursUnclean,
+                    owner => owner,
+                };
                 Self::ours(owner, facts, boot_id, list)
             }
             (Owner::Fresh | Owner::OursClean | Owner::OursUnclean, None) => {

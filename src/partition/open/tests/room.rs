@@ -48,6 +48,35 @@ fn a_hole_above_the_durable_end_ends_the_log_also_where_it_begins_among_trimmed_
     check_appends_go_on(&partition, bases[2].get());
 }
 
+/// A truncation unlinked a segment and the sync of its directory failed; the log was opened again, closed cleanly, and a power cut brought the
+/// segment back. Behind a clean close nothing stands above the durable end, so it is no part of the log; it was taken for one behind
+/// missing records.
+///
+/// Promises 5 and 10.
+#[test]
+fn a_segment_that_comes_back_behind_a_clean_close_is_no_part_of_the_log() {
+    let storage = Memory::new();
+    let bench = new_bench(&storage, &options());
+    fill(&bench.partition, 0, 40);
+    let (last, _) = logs(&storage).pop().unwrap();
+    let name = path(FileName::Log(last));
+    let content = read_small_file(&storage, &name, 1 << 20).unwrap().unwrap();
+    let end = offset(last.get() - 3);
+    bench.partition.replica().truncate_to(end).unwrap();
+    bench.core().close().unwrap();
+    drop(bench);
+    let back = storage.create(&name).unwrap();
+    back.write_at(&content, 0).unwrap();
+
+    let (view, report) = view(&storage, Owner::OursClean);
+    assert!(report.gaps().is_empty(), "{report}");
+    assert_eq!(view.published.watermarks().end, end, "{report}");
+    let (partition, report) = open(&storage, Owner::OursClean);
+    assert!(report.gaps().is_empty(), "{report}");
+    assert_eq!(read(&partition), values(0..end.get()), "{report}");
+    check_appends_go_on(&partition, end.get());
+}
+
 fn facts_have_no_room() -> Failure {
     Failure::of(Operation::Write, Fault::Full).below(path(FileName::Facts))
 }
