@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::batch::header;
 use crate::ids::LeaderEpoch;
 use crate::partition::ReadUpTo;
 use crate::segment::{SegmentFiles, SegmentShape};
@@ -225,6 +226,47 @@ fn the_first_segment_above_the_start_is_missing_records_before_it() {
     let mut expected = vec![Seen::Gap(0, 2, GapCause::Missing)];
     expected.extend(records(2..6));
     assert_eq!(seen(&mut earliest(&bench)), expected);
+}
+
+/// As a follower takes it: the checksum is right, and the records are not what the header says. Promise 7.
+#[test]
+fn records_that_do_not_decode_under_a_right_checksum_are_one_gap() {
+    let bench = in_memory(TopicOptions::default());
+    append(&bench, 1);
+    let mut builder = RecordBatchBuilder::new(Compression::None);
+    for value in ["a", "b", "c"] {
+        builder.push(Record::new(value)).expect("a small record");
+    }
+    let mut bytes = Vec::new();
+    builder.encode_into(time(1), &mut bytes).expect("small");
+    header::stamp(&mut bytes, offset(1), LeaderEpoch::ZERO);
+    // The last record says that it is longer than the batch.
+    let last = bytes.len() - 8;
+    bytes[last] = 0x7e;
+    let crc = header::checksum(&bytes);
+    bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+    let replica = bench.partition.replica();
+    let appended = replica
+        .append_as_follower(bytes.into(), offset(4))
+        .expect("not looked into");
+    assert_eq!(appended, offset(1)..offset(4));
+    append(&bench, 1);
+
+    let mut cursor = earliest(&bench);
+    let expected = [
+        Seen::Record(0),
+        Seen::Record(1),
+        Seen::Record(2),
+        Seen::Gap(3, 4, GapCause::Damaged),
+        Seen::Record(4),
+    ];
+    assert_eq!(seen(&mut cursor), expected);
+    assert_eq!(
+        cursor.seek(Start::At(offset(3))).map_err(|e| e.kind()),
+        Ok(())
+    );
+    assert_eq!(seen(&mut cursor), expected[3..]);
+    assert_eq!(kind(bench.partition.get(offset(3))), ErrorKind::Corrupt);
 }
 
 #[test]

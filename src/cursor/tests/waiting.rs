@@ -326,4 +326,6 @@ fn a_stream_waits_at_the_tail_and_ends_with_the_log() {
         bench.core().close().unwrap();
     };
     assert!(meanwhile(close, &mut next).is_none());
+    assert!(next().is_none());
+    assert_eq!(stream.into_cursor().position(), offset(3));
 }

@@ -198,6 +198,35 @@ fn after_a_cut_a_producer_is_known_by_what_stayed() {
 }
 
 #[test]
+fn the_earliest_record_of_a_batch_is_held_against_the_clock_too() {
+    let old = Duration::from_secs(60);
+    for compression in [Compression::None, Compression::Snappy] {
+        if cfg!(not(feature = "snappy")) && compression != Compression::None {
+            continue;
+        }
+        let bench = in_memory(TopicOptions::default().timestamp_before_max(old));
+        let at = |ms_before: i64| {
+            let mut builder = RecordBatchBuilder::new(compression);
+            for time in [START_MS - ms_before, START_MS] {
+                let record = Record::new("value").timestamp(ms(time));
+                builder.push(record).expect("a small record");
+            }
+            builder
+        };
+        let refused = bench.partition.append_batch(&at(60_001)).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidInput, "{refused}");
+        assert!(refused.to_string().contains("before.max.ms"), "{refused}");
+        let raw = at(60_001).finish().expect("a batch");
+        let replica = bench.partition.replica();
+        let refused = replica.append_as_leader(raw, epoch(0)).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidInput, "{refused}");
+        assert_eq!(bench.partition.watermarks().end, offset(0));
+        bench.partition.append_batch(&at(60_000)).unwrap();
+        assert_eq!(bench.partition.watermarks().end, offset(2));
+    }
+}
+
+#[test]
 fn a_segment_rolls_when_it_is_full_and_reading_goes_over_its_end() {
     let bench = in_memory(TopicOptions::default().segment_bytes(1_000));
     for number in 0..100 {
